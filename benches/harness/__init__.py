@@ -1,0 +1,1 @@
+"""The comparative benchmark: engine, floor and peer under one load generator."""

@@ -1,0 +1,115 @@
+"""Medians, ratios and the table."""
+
+import statistics
+from dataclasses import dataclass, field
+
+from .load import OTHERS_SHARE_MAX, Run
+from .scenarios import Scenario
+
+BASE = "engine"
+
+
+@dataclass
+class Results:
+    """The runs of one scenario, by server and round."""
+
+    scenario: Scenario
+    runs: dict[str, dict[int, Run]] = field(default_factory=dict)
+
+    def add(self, server: str, round_: int, run: Run) -> None:
+        self.runs.setdefault(server, {})[round_] = run
+
+    def median(self, server: str, what: str) -> float | None:
+        values = [getattr(run, what) for run in self.runs[server].values()]
+        return _median(values)
+
+    def ratio(self, server: str, what: str) -> float | None:
+        """The engine's value over the server's: the median over rounds, since rounds share the machine's mood."""
+        ours, theirs = self.runs.get(BASE, {}), self.runs[server]
+        pairs = [(getattr(ours[round_], what), getattr(theirs[round_], what)) for round_ in ours.keys() & theirs.keys()]
+        return _median([our / their if our and their else None for our, their in pairs])
+
+    def faults(self, server: str) -> dict[str, int]:
+        sums: dict[str, int] = {}
+        for run in self.runs[server].values():
+            for name, count in run.faults.items():
+                sums[name] = sums.get(name, 0) + count
+        return sums
+
+    def notes(self, server: str) -> list[str]:
+        """What keeps the row from being taken at its word."""
+        notes = [f"INVALID: {count} {name}" for name, count in self.faults(server).items()]
+        if self.median(server, "load_share") > self.median(server, "server_share"):
+            notes.append("load's core the busier: only CPU time counts")
+        others = self.median(server, "others_share")
+        if others > OTHERS_SHARE_MAX:
+            notes.append(f"others used {others:.1f} cores")
+        return notes
+
+    def as_json(self) -> dict:
+        return {
+            "scenario": self.scenario.name,
+            "title": self.scenario.title,
+            "servers": {server: self._server_as_json(server) for server in self.runs},
+        }
+
+    def _server_as_json(self, server: str) -> dict:
+        return {
+            "messages_per_second": self.median(server, "messages_per_second"),
+            "cpu_nanoseconds": self.median(server, "cpu_nanoseconds"),
+            "engine_rate_ratio": self.ratio(server, "messages_per_second"),
+            "engine_cpu_ratio": self.ratio(server, "cpu_nanoseconds"),
+            "notes": self.notes(server),
+            "rounds": [run.as_json() for _, run in sorted(self.runs[server].items())],
+        }
+
+
+def _median(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
+HEAD = (
+    "scenario", "server", "messages/s", "CPU ns/message", "server busy", "load busy",
+    "engine/this rate", "engine/this CPU", "notes",
+)  # fmt: skip
+
+
+def table(all_results: list[Results]) -> str:
+    """One row for each scenario and server."""
+    rows = [HEAD]
+    for results in all_results:
+        for server in results.runs:
+            rows.append(_row(results, server))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    lines = []
+    for row in rows:
+        # Words to the left, numbers to the right.
+        cells = [
+            cell.ljust(width) if column in (0, 1, len(HEAD) - 1) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def _row(results: Results, server: str) -> tuple[str, ...]:
+    def ratio(what: str) -> str:
+        return "" if server == BASE else _number(results.ratio(server, what), ".2f")
+
+    return (
+        results.scenario.title,
+        server,
+        _number(results.median(server, "messages_per_second"), ",.0f"),
+        _number(results.median(server, "cpu_nanoseconds"), ",.0f"),
+        _number(results.median(server, "server_share"), ".0%"),
+        _number(results.median(server, "load_share"), ".0%"),
+        ratio("messages_per_second"),
+        ratio("cpu_nanoseconds"),
+        "; ".join(results.notes(server)),
+    )
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

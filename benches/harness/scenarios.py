@@ -1,0 +1,35 @@
+"""What is measured."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One load, the same for every server."""
+
+    name: str
+    title: str
+    job: str
+    connections: int
+    bytes: int
+    # Messages under way at once, for each connection of an echo and for the publisher of a fan-out. None leaves it to
+    # the load generator.
+    in_flight: int | None
+
+    @property
+    def path(self) -> str:
+        return "/echo" if self.job == "echo" else "/raw/bench"
+
+
+SCENARIOS = [
+    Scenario("echo-64", "echo 64 B, 200 connections, 1 in flight", "echo", 200, 64, 1),
+    Scenario("echo-64-pipelined", "echo 64 B, 200 connections, 16 in flight", "echo", 200, 64, 16),
+    Scenario("echo-16k", "echo 16 KiB, 200 connections, 1 in flight", "echo", 200, 16 * 1024, 1),
+    Scenario("fanout-1k", "fan-out 128 B to 1,000", "fanout", 1_000, 128, None),
+    Scenario("fanout-10k", "fan-out 128 B to 10,000", "fanout", 10_000, 128, None),
+]
+
+
+def by_names(names: list[str]) -> list[Scenario]:
+    """The scenarios of these names, or all."""
+    return [scenario for scenario in SCENARIOS if not names or scenario.name in names]

@@ -1,0 +1,119 @@
+"""The servers: how each is started, awaited and stopped."""
+
+import shlex
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .failure import Failure
+
+START_SECONDS_MAX = 15.0
+STOP_SECONDS_MAX = 10.0
+
+ENGINE = "target/release/ringmain --listen 127.0.0.1:{port} --admin off --shards 1 --cpus {cpu}"
+FLOOR = "target/release/floor {job} --listen 127.0.0.1:{port} --cpu {cpu}"
+UWS = "node benches/peers/uws/server.js --port {port} --cpu {cpu}"
+
+
+@dataclass(frozen=True)
+class ServerKind:
+    """A server that can be started. `command` has the fields {port}, {cpu} and {job}."""
+
+    name: str
+    command: str
+    # A file without which it cannot start, and how to get it.
+    needs: str
+    remedy: str
+
+    def missing(self, root: Path) -> str | None:
+        """Why it cannot be started, if so."""
+        if (root / self.needs).exists():
+            return None
+        return f"{self.name}: there is no {self.needs}: run `{self.remedy}`"
+
+
+def kinds(engine_command: str | None) -> list[ServerKind]:
+    """All servers, the engine first. Another command may stand in for the engine's."""
+    command = engine_command or ENGINE
+    return [
+        ServerKind("engine", command, shlex.split(command)[0], "cargo build --release -p ringmain"),
+        ServerKind("floor", FLOOR, "target/release/floor", "cargo build --release -p ringmain-benches"),
+        ServerKind(
+            "uws",
+            UWS,
+            "benches/peers/uws/node_modules/@trufflesuite/uws-js-unofficial/package.json",
+            "npm ci --ignore-scripts --prefix benches/peers/uws",
+        ),
+    ]
+
+
+class RunningServer:
+    """A server process, alive inside a `with` block and gone after it."""
+
+    def __init__(self, kind: ServerKind, job: str, cpu: int, root: Path):
+        self.kind = kind
+        self.port = free_port()
+        self._log = tempfile.TemporaryFile()
+        command = shlex.split(kind.command.format(port=self.port, cpu=cpu, job=job))
+        self._process = subprocess.Popen(
+            command, cwd=root, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def __enter__(self) -> "RunningServer":
+        try:
+            self._await_listening()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        self.stop()
+
+    def _await_listening(self) -> None:
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < deadline:
+            self.check()
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise Failure(f"{self.kind.name} does not listen after {START_SECONDS_MAX:.0f} s: {self._last_words()}")
+
+    def check(self) -> None:
+        """Fails if the server has ended by itself."""
+        code = self._process.poll()
+        if code is not None:
+            raise Failure(f"{self.kind.name} ended with status {code}: {self._last_words()}")
+
+    def _last_words(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read()[-4096:].decode(errors="replace").strip().splitlines()
+        return " / ".join(lines[-3:]) or "it said nothing"
+
+    def stop(self) -> None:
+        """Asks the process to end and, at the deadline, ends it."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(STOP_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._log.close()
+
+
+def free_port() -> int:
+    """A port that nothing listens on now. A new one for each run keeps TIME_WAIT of the last one out of the way."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,89 @@
+//! What shards say to each other.
+
+use std::sync::Arc;
+
+use crate::cell::RoomCell;
+use crate::id::{Generation, PeerId};
+use crate::publication::Publication;
+use crate::room::{RoomId, RoomName};
+
+/// One message between peers of the mesh.
+#[derive(Clone, Debug)]
+pub enum ShardFrame {
+    /// Deliver a publication to the members that the receiving shard has.
+    Publish {
+        /// The room.
+        room: RoomId,
+        /// The room's generation when its handling began.
+        generation: Generation,
+        /// The publication, shared by all shards.
+        publication: Arc<Publication>,
+    },
+    /// A shard tells the room's home whether it has members. State, not an event: the newest
+    /// generation says it all, so a frame that could not be sent is replaced, never queued.
+    Interest {
+        /// The room.
+        room: RoomId,
+        /// Its name, for home to compare.
+        name: RoomName,
+        /// The shard that speaks.
+        from: PeerId,
+        /// Number of the question, to be echoed.
+        generation: Generation,
+        /// Whether the shard has members, or will have some when this is answered.
+        member: bool,
+    },
+    /// Home answers an [`ShardFrame::Interest`] that asked for membership.
+    Answer {
+        /// The room.
+        room: RoomId,
+        /// The question that is answered.
+        generation: Generation,
+        /// The grant, or why there is none.
+        answer: Result<Grant, NameCollision>,
+    },
+    /// The control plane tells a shard to close all its connections and end.
+    Stop,
+}
+
+/// Home's word that a shard counts.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// The room's cell, the asker's bit set in it.
+    pub cell: Arc<RoomCell>,
+    /// The generation since which it counts: publications of an older one are not for it.
+    pub since: Generation,
+}
+
+/// Another room, with another name, holds this room's id; the join is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the room's id belongs to a room with another name")]
+pub struct NameCollision;
+
+/// A lane of the mesh. Lanes have no mutual order, so what must not overtake a publication would
+/// have to ride the data lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Publications.
+    Data,
+    /// All else. Never dropped: what does not fit is kept as state and sent again.
+    Control,
+}
+
+impl ShardFrame {
+    /// The lane that the frame travels on.
+    pub fn lane(&self) -> Lane {
+        match self {
+            ShardFrame::Publish { .. } => Lane::Data,
+            ShardFrame::Interest { .. } | ShardFrame::Answer { .. } | ShardFrame::Stop => Lane::Control,
+        }
+    }
+
+    /// Bytes that the frame keeps alive while it waits.
+    pub fn bytes(&self) -> usize {
+        match self {
+            ShardFrame::Publish { publication, .. } => publication.payload.len(),
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Why connections end: the catalogue from which close codes, logs and metrics are made.
+
+/// Why a connection was closed, or why it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum CloseReason {
+    /// The peer sent a close frame.
+    PeerClosed,
+    /// The peer went away without one.
+    PeerGone,
+    /// A plain HTTP exchange is over.
+    RequestDone,
+    /// No complete opening handshake in time.
+    HandshakeTimeout,
+    /// The request could not be read as HTTP.
+    BadRequest,
+    /// The peer broke the WebSocket protocol.
+    ProtocolError,
+    /// A text message was not UTF-8.
+    InvalidText,
+    /// A message was larger than allowed.
+    MessageTooBig,
+    /// No sign of life after a ping.
+    HeartbeatTimeout,
+    /// The peer did not read what was sent to it.
+    SlowConsumer,
+    /// The shard's memory ran out and this connection held the most of it.
+    MemoryFull,
+    /// The room's id belongs to a room with another name.
+    RoomRefused,
+    /// The engine is stopping.
+    Stopping,
+}
+
+/// What the catalogue says of a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CloseEntry {
+    /// The reason.
+    pub reason: CloseReason,
+    /// Its name in metrics and logs.
+    pub name: &'static str,
+    /// The WebSocket close code, where a close frame is sent.
+    pub code: Option<u16>,
+    /// What the close frame tells the peer.
+    pub text: &'static str,
+    /// Whether the client may come back, and when.
+    pub reconnect: Reconnect,
+}
+
+/// Advice to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconnect {
+    /// It would fail in the same way.
+    No,
+    /// At once, to this or another node.
+    Now,
+    /// After a pause of some seconds, with jitter.
+    Later,
+}
+
+const fn entry(
+    reason: CloseReason,
+    name: &'static str,
+    code: Option<u16>,
+    text: &'static str,
+    reconnect: Reconnect,
+) -> CloseEntry {
+    CloseEntry { reason, name, code, text, reconnect }
+}
+
+impl CloseReason {
+    /// All reasons, in the order of their numbers.
+    pub const CATALOGUE: [CloseEntry; 13] = [
+        entry(CloseReason::PeerClosed, "peer_closed", None, "", Reconnect::Now),
+        entry(CloseReason::PeerGone, "peer_gone", None, "", Reconnect::Now),
+        entry(CloseReason::RequestDone, "request_done", None, "", Reconnect::Now),
+        entry(CloseReason::HandshakeTimeout, "handshake_timeout", None, "", Reconnect::Later),
+        entry(CloseReason::BadRequest, "bad_request", None, "", Reconnect::No),
+        entry(CloseReason::ProtocolError, "protocol_error", Some(1002), "protocol error", Reconnect::No),
+        entry(CloseReason::InvalidText, "invalid_text", Some(1007), "text is not UTF-8", Reconnect::No),
+        entry(CloseReason::MessageTooBig, "message_too_big", Some(1009), "message too big", Reconnect::No),
+        entry(CloseReason::HeartbeatTimeout, "heartbeat_timeout", None, "", Reconnect::Now),
+        entry(CloseReason::SlowConsumer, "slow_consumer", Some(1013), "reads too slowly", Reconnect::Later),
+        entry(CloseReason::MemoryFull, "memory_full", Some(1013), "server memory is full", Reconnect::Later),
+        entry(CloseReason::RoomRefused, "room_refused", None, "", Reconnect::No),
+        entry(CloseReason::Stopping, "stopping", Some(1001), "server is stopping", Reconnect::Now),
+    ];
+
+    /// The catalogue's entry.
+    pub const fn entry(self) -> &'static CloseEntry {
+        &Self::CATALOGUE[self as usize]
+    }
+}
+
+const _: () = {
+    let mut index = 0;
+    while index < CloseReason::CATALOGUE.len() {
+        assert!(CloseReason::CATALOGUE[index].reason as usize == index, "the catalogue is in order");
+        index += 1;
+    }
+};

@@ -1,0 +1,102 @@
+//! A connection: a socket's state as the core sees it.
+
+use ringmain_proto::ws::Parser;
+use ringmain_router::PeerId;
+
+use crate::SessionId;
+use crate::close::CloseReason;
+use crate::outbox::Outbox;
+use crate::tick::Tick;
+
+/// A connection. What it says while it is HTTP is the shell's business; from the upgrade on its
+/// bytes are parsed here.
+#[derive(Debug)]
+pub struct Connection {
+    /// How far it has come.
+    pub stage: Stage,
+    /// When it entered the stage.
+    pub since: Tick,
+    /// When it was last heard.
+    pub heard: Tick,
+    /// The session that it carries.
+    pub session: Option<SessionId>,
+    /// The unfinished part of its stream.
+    pub parser: Parser,
+    /// Received bytes that were not parsed when the connection was paused. Boxed, for most have none.
+    pub unread: Option<Box<Vec<u8>>>,
+    /// HTTP that goes out before all else. Boxed, since it is gone after the handshake.
+    pub http: Option<Box<Outbox>>,
+    /// Why it is being closed.
+    pub reason: Option<CloseReason>,
+    /// Not read, until there is room for what its messages need.
+    pub pause: Option<Pause>,
+    /// When a ping was sent, if it was not heard since.
+    pub pinged: Option<Tick>,
+    /// The socket takes no HTTP until it says so.
+    pub http_blocked: bool,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It speaks HTTP.
+    Http,
+    /// Its upgrade waits for the room's home.
+    Joining,
+    /// The upgrade is granted; the 101 is not written yet.
+    Granted,
+    /// It speaks WebSocket.
+    Open,
+    /// It is being closed: what is queued goes out, what comes in is ignored but for a close frame.
+    Closing {
+        /// The peer has sent its close frame.
+        peer_closed: bool,
+        /// What the peer sends cannot be parsed any more.
+        deaf: bool,
+        /// Our half of the socket is closed.
+        half_closed: bool,
+    },
+    /// The shell was told to shut the socket; only its end is awaited.
+    Ending,
+}
+
+/// What a connection waits for before it is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// Its own outbox: it does not read what it is sent.
+    Outbox,
+    /// Its room has as many publications in fan-out as it may.
+    Room,
+    /// As many frames wait for this shard as may.
+    Outgoing(PeerId),
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    pub fn new(now: Tick) -> Self {
+        Connection {
+            stage: Stage::Http,
+            since: now,
+            heard: now,
+            session: None,
+            parser: Parser::new(),
+            unread: None,
+            http: None,
+            reason: None,
+            pause: None,
+            pinged: None,
+            http_blocked: false,
+        }
+    }
+
+    /// Enters a stage.
+    pub fn enter(&mut self, stage: Stage, now: Tick) {
+        self.stage = stage;
+        self.since = now;
+    }
+
+    /// Whether it is on its way out.
+    pub fn is_ending(&self) -> bool {
+        matches!(self.stage, Stage::Closing { .. } | Stage::Ending)
+    }
+}

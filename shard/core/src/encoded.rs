@@ -1,0 +1,98 @@
+//! Frames as they go on the wire, made once and shared by every outbox of the shard that sends them.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use ringmain_proto::ws::Opcode;
+use ringmain_proto::ws::encode::{Header, write_frame};
+
+use crate::limits::{INLINE_PAYLOAD_BYTES_MAX, REPLY_BUFFER_BYTES_MAX};
+use crate::memory::Meter;
+
+/// Bytes ready to be sent: one message or several. A clone is another reference to the same bytes;
+/// the shard's [`Meter`] counts them once, until the last reference is gone.
+#[derive(Clone, Debug)]
+pub struct Encoded(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Headers, and payloads short enough to be copied behind them.
+    head: Vec<u8>,
+    /// A long payload, sent from where it lies.
+    payload: Bytes,
+    messages: u32,
+    meter: Meter,
+}
+
+impl Encoded {
+    /// One whole message in one frame (RFC 6455, section 5.2).
+    pub fn message(opcode: Opcode, payload: &Bytes, meter: &Meter) -> Self {
+        if payload.len() <= INLINE_PAYLOAD_BYTES_MAX {
+            return Self::copied(opcode, payload, meter);
+        }
+        let head = Header::new(opcode, true, payload.len()).to_vec();
+        Self::new(head, payload.clone(), messages(opcode), meter)
+    }
+
+    /// One whole message whose payload is copied.
+    pub fn copied(opcode: Opcode, payload: &[u8], meter: &Meter) -> Self {
+        let mut head = Vec::new();
+        write_frame(&mut head, opcode, payload);
+        Self::new(head, Bytes::new(), messages(opcode), meter)
+    }
+
+    /// Bytes that are no WebSocket message, such as an HTTP response.
+    pub fn verbatim(bytes: Bytes, meter: &Meter) -> Self {
+        Self::new(Vec::new(), bytes, 0, meter)
+    }
+
+    fn new(head: Vec<u8>, payload: Bytes, messages: u32, meter: &Meter) -> Self {
+        meter.hold(head.len() + payload.len());
+        Encoded(Rc::new(Inner { head, payload, messages, meter: meter.clone() }))
+    }
+
+    /// Puts one more message behind these, if nobody else shares them and they stay short. Returns
+    /// whether it did.
+    pub fn append(&mut self, opcode: Opcode, payload: &[u8]) -> bool {
+        let Some(inner) = Rc::get_mut(&mut self.0) else { return false };
+        if !inner.payload.is_empty() || inner.head.len() + payload.len() > REPLY_BUFFER_BYTES_MAX {
+            return false;
+        }
+        let before = inner.head.len();
+        write_frame(&mut inner.head, opcode, payload);
+        inner.messages += messages(opcode);
+        inner.meter.hold(inner.head.len() - before);
+        true
+    }
+
+    /// All bytes, in order, in two pieces of which either may be empty.
+    pub fn pieces(&self) -> [&[u8]; 2] {
+        [&self.0.head, &self.0.payload]
+    }
+
+    /// Bytes on the wire.
+    pub fn len(&self) -> usize {
+        self.0.head.len() + self.0.payload.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Messages among these bytes; control frames are none.
+    pub fn messages(&self) -> u32 {
+        self.0.messages
+    }
+}
+
+/// Whether a frame counts as a message.
+fn messages(opcode: Opcode) -> u32 {
+    u32::from(!opcode.is_control())
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.meter.release(self.head.len() + self.payload.len());
+    }
+}

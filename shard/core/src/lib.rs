@@ -1,0 +1,35 @@
+//! Everything that one shard decides, without a socket, a clock or a thread.
+//!
+//! [`ShardCore`] owns the tables of one shard: connections, sessions, rooms, timers. The shell that
+//! runs it admits connections, hands it [`Input`]s with the time, and then drains what has become
+//! due: writes, frames to other shards, verdicts, closes. The same core runs in the engine on a
+//! ring, and in tests by the thousand under virtual time.
+#![forbid(unsafe_code)]
+
+pub mod close;
+pub mod connection;
+pub mod dialect;
+pub mod encoded;
+pub mod limits;
+pub mod members;
+pub mod memory;
+pub mod outbox;
+pub mod room;
+pub mod session;
+pub mod shard;
+pub mod stats;
+pub mod table;
+pub mod tick;
+pub mod wheel;
+
+pub use close::CloseReason;
+pub use dialect::Target;
+pub use limits::Limits;
+pub use shard::{Ending, Input, Refusal, ShardConfig, ShardCore, Verdict, WriteOutcome};
+pub use stats::{DropReason, ShardStats};
+pub use tick::Tick;
+
+/// Names a connection of one shard; a later connection in the same place has another generation.
+pub type ConnId = table::Key<connection::Connection>;
+/// Names a session of one shard.
+pub type SessionId = table::Key<session::Session>;

@@ -1,0 +1,112 @@
+//! Every bound of a shard, in one place.
+//!
+//! What an operator may set is a field of [`Limits`]; what follows from the design is a constant.
+
+/// The most a message may be configured to hold.
+pub const MESSAGE_BYTES_CEILING: usize = 64 * MIB;
+
+/// Frames from other shards that one turn takes in, a lane.
+pub const TURN_FRAMES_MAX: usize = 256;
+/// Deliveries, one publication to one member, that one turn queues.
+pub const TURN_DELIVERIES_MAX: usize = 4096;
+/// Writes that one turn makes. 256 of them take some 0.3 ms, 4,096 would take 13 ms.
+pub const TURN_WRITES_MAX: usize = 256;
+/// Connections that one turn goes on reading after they were paused.
+pub const TURN_RESUMES_MAX: usize = 64;
+/// Deadlines that one turn sees to.
+pub const TURN_TIMERS_MAX: usize = 1024;
+/// Largest holders closed in one turn when memory runs out.
+pub const TURN_EVICTIONS_MAX: usize = 16;
+/// Deliveries of one room before the next room has its turn.
+pub const ROOM_SLICE_DELIVERIES: usize = 512;
+/// Publications of one room that wait for or are in fan-out. Publishers are paused at this.
+pub const ROOM_PUBLICATIONS_MAX: usize = 64;
+/// Frames for one other shard that wait for room in its lane. Publishers are paused at this.
+pub const OUTGOING_FRAMES_MAX: usize = 256;
+/// How long a publication waits for room in another shard's lane before it is dropped and counted.
+pub const OUTGOING_WAIT_MS: u64 = 1_000;
+
+/// Frames in a shard's data lane.
+pub const LANE_DATA_FRAMES_MAX: usize = 4096;
+/// Frames in a shard's control lane.
+pub const LANE_CONTROL_FRAMES_MAX: usize = 1024;
+/// Payload bytes in a shard's data lane.
+pub const LANE_DATA_BYTES_MAX: usize = 64 * MIB;
+
+/// Slices in one vectored write.
+pub const WRITE_SLICES_MAX: usize = 64;
+/// Bytes in one write; what is left follows in the next turn, so that one large outbox does not hold up the others.
+pub const WRITE_BYTES_MAX: usize = 256 * KIB;
+/// Payloads above this are sent from where they lie; smaller ones are copied behind their header.
+pub const INLINE_PAYLOAD_BYTES_MAX: usize = 4 * KIB;
+/// Replies to one session are gathered into one buffer up to this size.
+pub const REPLY_BUFFER_BYTES_MAX: usize = 16 * KIB;
+
+/// Share of its memory from which on a shard refuses new connections, in percent.
+pub const MEMORY_REFUSE_PERCENT: usize = 90;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// The bounds that an operator sets. Sizes in bytes, times in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest request head; beyond it the answer is 431.
+    pub request_head_bytes_max: usize,
+    /// From accept to the end of the opening handshake; beyond it the connection is closed.
+    pub handshake_ms: u64,
+    /// The largest message; beyond it the connection is closed with 1009.
+    pub message_bytes_max: usize,
+    /// An outbox above this for [`outbox_soft_ms`](Self::outbox_soft_ms) is a slow consumer's.
+    pub outbox_soft_bytes: usize,
+    /// How long an outbox may stay above the soft bound.
+    pub outbox_soft_ms: u64,
+    /// Silence after which a connection is pinged. Each connection has it spread by a tenth.
+    pub heartbeat_ms: u64,
+    /// How long a pinged connection has for any sign of life.
+    pub pong_wait_ms: u64,
+    /// How long the peer has to answer a close frame.
+    pub close_handshake_ms: u64,
+    /// What outboxes, unfinished messages and lanes of this shard may hold together.
+    pub memory_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            request_head_bytes_max: 8 * KIB,
+            handshake_ms: 10_000,
+            message_bytes_max: 64 * KIB,
+            outbox_soft_bytes: 256 * KIB,
+            outbox_soft_ms: 10_000,
+            heartbeat_ms: 25_000,
+            pong_wait_ms: 10_000,
+            close_handshake_ms: 5_000,
+            memory_bytes_max: 256 * MIB,
+        }
+    }
+}
+
+impl Limits {
+    /// The soft bound of an outbox: one message of the largest size is never slow by itself.
+    pub fn outbox_soft(&self) -> usize {
+        self.outbox_soft_bytes.max(self.message_bytes_max)
+    }
+
+    /// The hard bound of an outbox: the first message that does not fit closes a slow consumer.
+    pub fn outbox_hard(&self) -> usize {
+        (2 * self.outbox_soft()).max(MIB)
+    }
+}
+
+const _: () = {
+    assert!(TURN_FRAMES_MAX <= LANE_DATA_FRAMES_MAX && TURN_FRAMES_MAX <= LANE_CONTROL_FRAMES_MAX);
+    assert!(ROOM_SLICE_DELIVERIES <= TURN_DELIVERIES_MAX);
+    assert!(OUTGOING_FRAMES_MAX <= LANE_DATA_FRAMES_MAX);
+    // A lane holds at least the largest message, and an outbox counts its bytes in 32 bits.
+    assert!(MESSAGE_BYTES_CEILING <= LANE_DATA_BYTES_MAX);
+    assert!(4 * MESSAGE_BYTES_CEILING < u32::MAX as usize);
+    assert!(INLINE_PAYLOAD_BYTES_MAX < REPLY_BUFFER_BYTES_MAX);
+    assert!(WRITE_SLICES_MAX <= 1024, "IOV_MAX");
+    assert!(MEMORY_REFUSE_PERCENT < 100);
+};

@@ -1,0 +1,84 @@
+//! One room as one shard knows it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ringmain_router::{Interest, PeerId, Publication, RoomId, RoomName};
+
+use crate::dialect::ENCODINGS;
+use crate::encoded::Encoded;
+use crate::limits::ROOM_PUBLICATIONS_MAX;
+use crate::members::Members;
+use crate::table::Key;
+use crate::{ConnId, SessionId};
+
+/// Names a room of one shard.
+pub type RoomKey = Key<Room>;
+
+/// A room with members, or members to be, on this shard.
+#[derive(Debug)]
+pub struct Room {
+    /// The room's id.
+    pub id: RoomId,
+    /// Its name.
+    pub name: RoomName,
+    /// The shard that keeps its interest.
+    pub home: PeerId,
+    /// What this shard has told home, and home's answer.
+    pub interest: Interest,
+    /// Confirmed members.
+    pub members: Members,
+    /// Sessions that wait for home's answer. At most one entry a connection.
+    pub waiting: Vec<SessionId>,
+    /// Publications in fan-out, oldest first; at most [`ROOM_PUBLICATIONS_MAX`].
+    pub fan_outs: VecDeque<FanOut>,
+    /// Whether the room stands in the shard's queue of rooms with work.
+    pub scheduled: bool,
+    /// Connections that are not read until a fan-out is done. At most one entry a connection.
+    pub paused: Vec<ConnId>,
+}
+
+/// A publication on its way to the members of one shard: a job that can be put down and taken up.
+#[derive(Debug)]
+pub struct FanOut {
+    /// What is delivered.
+    pub publication: Arc<Publication>,
+    /// The next slot.
+    pub cursor: u32,
+    /// One past the last slot: members that joined later are not served.
+    pub end: u32,
+    /// The publication in each encoding that some member has needed so far.
+    pub encoded: [Option<Encoded>; ENCODINGS],
+}
+
+impl Room {
+    /// A room without members.
+    pub fn new(id: RoomId, name: RoomName, home: PeerId) -> Self {
+        Room {
+            id,
+            name,
+            home,
+            interest: Interest::default(),
+            members: Members::default(),
+            waiting: Vec::new(),
+            fan_outs: VecDeque::new(),
+            scheduled: false,
+            paused: Vec::new(),
+        }
+    }
+
+    /// Whether no more publications can be taken.
+    pub fn is_full(&self) -> bool {
+        self.fan_outs.len() >= ROOM_PUBLICATIONS_MAX
+    }
+
+    /// Whether publishers that were paused may go on.
+    pub fn has_room(&self) -> bool {
+        self.fan_outs.len() <= ROOM_PUBLICATIONS_MAX / 2
+    }
+
+    /// Whether anybody is in it or wants to be.
+    pub fn is_wanted(&self) -> bool {
+        !self.members.is_empty() || !self.waiting.is_empty()
+    }
+}

@@ -1,0 +1,107 @@
+//! Delivering publications to members, a slice at a time.
+
+use super::ShardCore;
+use crate::connection::Pause;
+use crate::dialect::Dialect;
+use crate::limits::{ROOM_SLICE_DELIVERIES, TURN_DELIVERIES_MAX};
+use crate::room::RoomKey;
+use crate::tick::Tick;
+
+impl ShardCore {
+    /// Delivers within the turn's budget; rooms take turns.
+    pub(super) fn fan_out(&mut self, now: Tick) {
+        let mut budget = TURN_DELIVERIES_MAX;
+        while budget > 0 {
+            let Some(key) = self.scheduled.pop_front() else { return };
+            budget -= self.fan_out_slice(now, key, ROOM_SLICE_DELIVERIES.min(budget));
+            self.after_slice(key);
+        }
+        if !self.scheduled.is_empty() {
+            self.stats.turns_over_budget.add(1);
+        }
+    }
+
+    /// Visits up to `slots` member slots of one room, holes included; returns how many.
+    fn fan_out_slice(&mut self, now: Tick, key: RoomKey, slots: usize) -> usize {
+        let Some(room) = self.rooms.get_mut(key) else { return 0 };
+        let (soft, hard) = (self.limits.outbox_soft(), self.limits.outbox_hard());
+        let mut left = slots;
+        let mut delivered = 0;
+        while left > 0
+            && let Some(fan_out) = room.fan_outs.front_mut()
+        {
+            let exclude = fan_out.publication.exclude.filter(|exclude| exclude.shard == self.me);
+            let stop = fan_out.end.min(fan_out.cursor.saturating_add(left as u32));
+            left -= (stop - fan_out.cursor) as usize;
+            for position in fan_out.cursor..stop {
+                let Some(index) = room.members.at(position) else { continue };
+                let Some((session, entry)) = self.sessions.at_mut(index) else { continue };
+                if exclude.is_some_and(|e| e.index == index && e.generation == session.generation) {
+                    continue;
+                }
+                let encoding = entry.dialect.encoding();
+                let encoded = fan_out.encoded[encoding as usize]
+                    .get_or_insert_with(|| encoding.encode(&fan_out.publication, &self.meter));
+                entry.outbox.push(encoded.clone());
+                delivered += 1;
+                let flush = &mut entry.flush;
+                if flush.open && !flush.blocked && !flush.in_deliveries {
+                    flush.in_deliveries = true;
+                    self.deliveries.push_back(session);
+                }
+                let bytes = entry.outbox.bytes();
+                if bytes > soft {
+                    if bytes > hard {
+                        self.overflowing.push(session);
+                    } else if entry.slow_since.is_none() {
+                        entry.slow_since = Some(now);
+                        self.wheel.set_earlier(entry.conn.index, now.plus(self.limits.outbox_soft_ms));
+                    }
+                }
+            }
+            fan_out.cursor = stop;
+            if fan_out.cursor == fan_out.end {
+                room.fan_outs.pop_front();
+            }
+        }
+        self.stats.messages_out.add(delivered);
+        slots - left
+    }
+
+    /// Schedules the room again, or tidies it up; lets paused publishers go on.
+    fn after_slice(&mut self, key: RoomKey) {
+        let Some(room) = self.rooms.get_mut(key) else { return };
+        let mut unpaused = Vec::new();
+        if room.has_room() {
+            unpaused = std::mem::take(&mut room.paused);
+        }
+        if room.fan_outs.is_empty() {
+            room.scheduled = false;
+            let sessions = &mut self.sessions;
+            room.members.compact(|moved| {
+                if let Some((_, entry)) = sessions.at_mut(moved.session)
+                    && let Some(membership) = &mut entry.membership
+                {
+                    membership.position = Some(moved.position);
+                }
+            });
+        } else {
+            self.scheduled.push_back(key);
+        }
+        for conn in unpaused {
+            self.unpause(conn, Pause::Room);
+        }
+    }
+
+    /// Closes the consumers whose outbox has passed its hard bound.
+    pub(super) fn close_overflowing(&mut self, now: Tick) {
+        while let Some(session) = self.overflowing.pop() {
+            if let Some(entry) = self.sessions.get(session)
+                && entry.outbox.bytes() > self.limits.outbox_hard()
+            {
+                let conn = entry.conn;
+                self.close_slow(now, conn);
+            }
+        }
+    }
+}

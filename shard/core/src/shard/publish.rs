@@ -1,0 +1,125 @@
+//! From a publisher to the fan-outs: the local one, and those of other shards.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ringmain_router::cell::Audience;
+use ringmain_router::{Generation, PeerId, Publication, RoomId, ShardFrame};
+
+use super::ShardCore;
+use crate::connection::Pause;
+use crate::limits::{OUTGOING_FRAMES_MAX, OUTGOING_WAIT_MS};
+use crate::room::{FanOut, RoomKey};
+use crate::stats::DropReason;
+use crate::tick::Tick;
+
+impl ShardCore {
+    /// Takes a publication of a local member. The caller has seen that the room and the shards it
+    /// goes to take one more.
+    pub(super) fn publish(&mut self, now: Tick, key: RoomKey, publication: Publication) {
+        let Some(room) = self.rooms.get(key) else { return };
+        let Some(cell) = room.interest.cell() else {
+            debug_assert!(false, "a member publishes to a room that home has not granted");
+            return;
+        };
+        let Audience { mask, generation } = cell.audience();
+        let publication = Arc::new(publication);
+        for peer in PeerId::in_mask(mask & !self.me.bit()) {
+            let Some(outgoing) = self.outgoing.get_mut(peer.index()) else { continue };
+            let publication = publication.clone();
+            outgoing.frames.push_back((now, ShardFrame::Publish { room: room.id, generation, publication }));
+            if outgoing.frames.len() >= OUTGOING_FRAMES_MAX {
+                self.outgoing_full |= peer.bit();
+            }
+        }
+        self.begin_fan_out(key, publication);
+    }
+
+    /// Begins the delivery of a publication to the members here.
+    pub(super) fn begin_fan_out(&mut self, key: RoomKey, publication: Arc<Publication>) {
+        let Some(room) = self.rooms.get_mut(key) else { return };
+        let excluded = publication.exclude.is_some_and(|exclude| exclude.shard == self.me);
+        if room.members.len() <= usize::from(excluded) {
+            return;
+        }
+        let end = room.members.end();
+        room.fan_outs.push_back(FanOut { publication, cursor: 0, end, encoded: Default::default() });
+        if !room.scheduled {
+            room.scheduled = true;
+            self.scheduled.push_back(key);
+        }
+    }
+
+    /// Takes a publication from another shard. One whose room is full is kept, and no more data is
+    /// taken until it is in.
+    pub(super) fn published(&mut self, id: RoomId, generation: Generation, publication: Arc<Publication>) {
+        let Some(&key) = self.room_index.get(&id) else { return };
+        let Some(room) = self.rooms.get(key) else { return };
+        if !room.interest.covers(generation) {
+            return;
+        }
+        if room.is_full() {
+            self.stalled = Some((id, generation, publication));
+        } else {
+            self.begin_fan_out(key, publication);
+        }
+    }
+
+    /// Whether [`ShardFrame::Publish`](ringmain_router::ShardFrame::Publish) can be taken now.
+    pub fn takes_data(&self) -> bool {
+        self.stalled.is_none()
+    }
+
+    pub(super) fn retry_stalled(&mut self) {
+        if let Some((id, generation, publication)) = self.stalled.take() {
+            self.published(id, generation, publication);
+        }
+    }
+
+    /// Hands publications to a peer's lane until it is full.
+    pub(super) fn send_publications(
+        &mut self,
+        peer: PeerId,
+        send: &mut impl FnMut(PeerId, ShardFrame) -> Result<(), ShardFrame>,
+    ) {
+        let Some(outgoing) = self.outgoing.get_mut(peer.index()) else { return };
+        while let Some((since, frame)) = outgoing.frames.pop_front() {
+            if let Err(frame) = send(peer, frame) {
+                outgoing.frames.push_front((since, frame));
+                break;
+            }
+            self.stats.mesh_data_frames_out.add(1);
+        }
+        self.outgoing_has_room(peer);
+    }
+
+    /// Drops what has waited too long for a lane: the room has a gap on that shard.
+    pub(super) fn drop_overdue(&mut self, now: Tick) {
+        for index in 0..self.outgoing.len() {
+            let frames = &mut self.outgoing[index].frames;
+            let overdue = frames.iter().take_while(|(since, _)| now.since(*since) >= OUTGOING_WAIT_MS).count();
+            if overdue == 0 {
+                continue;
+            }
+            frames.drain(..overdue);
+            self.stats.dropped(DropReason::LaneFull, overdue as u64);
+            self.stats.room_gaps.add(overdue as u64);
+            if let Some(peer) = PeerId::shard(index) {
+                self.outgoing_has_room(peer);
+            }
+        }
+    }
+
+    fn outgoing_has_room(&mut self, peer: PeerId) {
+        let outgoing = &mut self.outgoing[peer.index()];
+        if outgoing.frames.is_empty() && outgoing.frames.capacity() > OUTGOING_FRAMES_MAX {
+            outgoing.frames = VecDeque::new();
+        }
+        if outgoing.frames.len() <= OUTGOING_FRAMES_MAX / 2 {
+            self.outgoing_full &= !peer.bit();
+            for conn in std::mem::take(&mut outgoing.paused) {
+                self.unpause(conn, Pause::Outgoing(peer));
+            }
+        }
+    }
+}

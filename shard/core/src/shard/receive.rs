@@ -1,0 +1,247 @@
+//! What comes in from a client.
+
+use bytes::Bytes;
+use ringmain_proto::ws::{CloseFrame, Event, MessageKind, Opcode, Payload, ProtocolError};
+use ringmain_router::{MemberId, PayloadKind, Publication};
+
+use super::ShardCore;
+use crate::close::CloseReason;
+use crate::connection::{Pause, Stage};
+use crate::dialect::{Actions, Dialect};
+use crate::encoded::Encoded;
+use crate::limits::{INLINE_PAYLOAD_BYTES_MAX, TURN_RESUMES_MAX};
+use crate::tick::Tick;
+use crate::{ConnId, SessionId};
+
+/// Why parsing came to an end before the next bytes.
+enum Stop {
+    /// All is parsed.
+    Dry,
+    Paused(Pause),
+    PeerClosed(Option<CloseFrame>),
+    Failed(ProtocolError),
+    /// A dialect closes the connection.
+    Refused(CloseReason),
+}
+
+impl ShardCore {
+    pub(super) fn received(&mut self, now: Tick, conn: ConnId, bytes: &mut [u8]) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        connection.heard = now;
+        connection.pinged = None;
+        self.stats.bytes_in.add(bytes.len() as u64);
+        self.stats.reads.add(1);
+        match connection.stage {
+            Stage::Open => match &mut connection.unread {
+                // The shell does not read while there are unread bytes, but order must hold if it does.
+                Some(unread) => {
+                    unread.extend_from_slice(bytes);
+                    self.meter.hold(bytes.len());
+                }
+                None => self.parse(now, conn, bytes),
+            },
+            Stage::Closing { deaf: false, .. } => self.await_close(now, conn, bytes),
+            _ => {}
+        }
+    }
+
+    /// Parses messages until the bytes end, or there is no room for what they ask.
+    fn parse(&mut self, now: Tick, conn: ConnId, mut input: &mut [u8]) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(session) = connection.session else { return };
+        let mut parser = std::mem::take(&mut connection.parser);
+        let held = parser.held_bytes();
+        let settings = self.parser_settings;
+        let stop = loop {
+            if input.is_empty() {
+                break Stop::Dry;
+            }
+            if let Some(pause) = self.must_pause(session) {
+                break Stop::Paused(pause);
+            }
+            let (event, rest) = match parser.next(&settings, std::mem::take(&mut input)) {
+                Ok(next) => next,
+                Err(error) => break Stop::Failed(error),
+            };
+            input = rest;
+            match event {
+                None => break Stop::Dry,
+                Some(Event::Message { kind, payload }) => {
+                    if let Err(reason) = self.message(now, session, kind, payload) {
+                        break Stop::Refused(reason);
+                    }
+                }
+                Some(Event::Ping(payload)) => self.reply(now, session, Opcode::Pong, payload),
+                Some(Event::Pong(_)) => {}
+                Some(Event::Close(frame)) => break Stop::PeerClosed(frame),
+            }
+        };
+        self.meter.hold(parser.held_bytes());
+        self.meter.release(held);
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.parser = parser;
+        }
+        match stop {
+            Stop::Dry => {}
+            Stop::Paused(pause) => self.pause(conn, session, pause, input),
+            Stop::PeerClosed(frame) => self.peer_closed(now, conn, frame),
+            Stop::Failed(error) => self.protocol_error(now, conn, &error),
+            Stop::Refused(reason) => self.close(now, conn, reason, reason.entry().text),
+        }
+    }
+
+    /// Looks for nothing but the peer's close frame: the connection is being closed.
+    fn await_close(&mut self, now: Tick, conn: ConnId, mut input: &mut [u8]) {
+        let settings = self.parser_settings;
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let held = connection.parser.held_bytes();
+        let closed = loop {
+            match connection.parser.next(&settings, std::mem::take(&mut input)) {
+                Ok((Some(Event::Close(_)), _)) | Err(_) => break true,
+                Ok((_, rest)) if rest.is_empty() => break false,
+                Ok((_, rest)) => input = rest,
+            }
+        };
+        self.meter.hold(connection.parser.held_bytes());
+        self.meter.release(held);
+        if closed {
+            self.close_answered(now, conn);
+        }
+    }
+
+    fn message(
+        &mut self,
+        now: Tick,
+        session: SessionId,
+        kind: MessageKind,
+        payload: Payload<'_>,
+    ) -> Result<(), CloseReason> {
+        self.stats.messages_in.add(1);
+        let Some(entry) = self.sessions.get(session) else { return Ok(()) };
+        let mut dialect = entry.dialect;
+        let result = dialect.receive(kind, payload, &mut Handling { core: self, now, session });
+        if let Some(entry) = self.sessions.get_mut(session) {
+            entry.dialect = dialect;
+        }
+        result
+    }
+
+    /// Queues a message for one session.
+    pub(super) fn reply(&mut self, now: Tick, session: SessionId, opcode: Opcode, payload: Payload<'_>) {
+        let Some(entry) = self.sessions.get_mut(session) else { return };
+        match payload {
+            Payload::Owned(payload) if payload.len() > INLINE_PAYLOAD_BYTES_MAX => {
+                entry.outbox.push(Encoded::message(opcode, &Bytes::from(payload), &self.meter));
+            }
+            payload => entry.outbox.push_copied(opcode, &payload, &self.meter),
+        }
+        if !opcode.is_control() {
+            self.stats.messages_out.add(1);
+        }
+        let (soft, hard) = (self.limits.outbox_soft(), self.limits.outbox_hard());
+        let bytes = entry.outbox.bytes();
+        if !entry.flush.in_replies && entry.flush.open && !entry.flush.blocked {
+            entry.flush.in_replies = true;
+            self.replies.push_back(session);
+        }
+        if bytes > soft {
+            if bytes > hard {
+                self.overflowing.push(session);
+            } else if entry.slow_since.is_none() {
+                entry.slow_since = Some(now);
+                let conn = entry.conn;
+                self.wheel.set_earlier(conn.index, now.plus(self.limits.outbox_soft_ms));
+            }
+        }
+    }
+
+    /// What the next message of a session would have to wait for.
+    fn must_pause(&self, session: SessionId) -> Option<Pause> {
+        let entry = self.sessions.get(session)?;
+        if entry.outbox.bytes() >= self.limits.outbox_soft() {
+            return Some(Pause::Outbox);
+        }
+        let room = self.rooms.get(entry.membership?.room)?;
+        if room.is_full() {
+            return Some(Pause::Room);
+        }
+        let mask = room.interest.cell().map_or(0, |cell| cell.mask()) & self.outgoing_full;
+        ringmain_router::PeerId::in_mask(mask).next().map(Pause::Outgoing)
+    }
+
+    fn pause(&mut self, conn: ConnId, session: SessionId, pause: Pause, unread: &[u8]) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        connection.pause = Some(pause);
+        connection.unread = Some(Box::new(unread.to_vec()));
+        self.meter.hold(unread.len());
+        self.stats.publishers_paused.add(1);
+        let Some(entry) = self.sessions.get_mut(session) else { return };
+        match pause {
+            Pause::Outbox => entry.flush.paused = true,
+            Pause::Room => {
+                let room = entry.membership.and_then(|membership| self.rooms.get_mut(membership.room));
+                if let Some(room) = room {
+                    room.paused.push(conn);
+                }
+            }
+            Pause::Outgoing(peer) => self.outgoing[peer.index()].paused.push(conn),
+        }
+    }
+
+    /// Lets a connection that waits for this be read again, from the next turn on.
+    pub(super) fn unpause(&mut self, conn: ConnId, pause: Pause) {
+        if self.connections.get(conn).is_some_and(|connection| connection.pause == Some(pause)) {
+            self.resumed.push_back(conn);
+        }
+    }
+
+    /// Goes on with connections that were paused: first their unread bytes, then their socket.
+    pub(super) fn resume(&mut self, now: Tick) {
+        for _ in 0..TURN_RESUMES_MAX {
+            let Some(conn) = self.resumed.pop_front() else { break };
+            let Some(connection) = self.connections.get_mut(conn) else { continue };
+            if connection.pause.take().is_none() {
+                continue;
+            }
+            connection.heard = now;
+            let unread = connection.unread.take();
+            if let Some(mut unread) = unread {
+                self.meter.release(unread.len());
+                self.parse(now, conn, &mut unread);
+            }
+            if self.is_reading(conn) {
+                self.readable.push_back(conn);
+            }
+        }
+    }
+}
+
+/// The actions of a dialect while it handles one message.
+struct Handling<'a> {
+    core: &'a mut ShardCore,
+    now: Tick,
+    session: SessionId,
+}
+
+impl Actions for Handling<'_> {
+    fn reply(&mut self, opcode: Opcode, payload: Payload<'_>) {
+        self.core.reply(self.now, self.session, opcode, payload);
+    }
+
+    fn publish(&mut self, kind: PayloadKind, payload: Payload<'_>, to_self: bool) {
+        let Some(membership) = self.core.sessions.get(self.session).and_then(|entry| entry.membership) else {
+            return;
+        };
+        let me = MemberId {
+            shard: self.core.me,
+            index: self.session.index,
+            generation: self.session.generation,
+        };
+        let payload = match payload {
+            Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+            Payload::Owned(bytes) => Bytes::from(bytes),
+        };
+        let exclude = (!to_self).then_some(me);
+        self.core.publish(self.now, membership.room, Publication { kind, payload, exclude });
+    }
+}

@@ -1,0 +1,92 @@
+//! What is due by time: handshakes, heartbeats, slow consumers, close handshakes.
+
+use ringmain_proto::ws::{Opcode, Payload};
+
+use super::ShardCore;
+use crate::ConnId;
+use crate::close::CloseReason;
+use crate::connection::{Connection, Stage};
+use crate::limits::TURN_TIMERS_MAX;
+use crate::tick::Tick;
+
+impl ShardCore {
+    pub(super) fn fire_timers(&mut self, now: Tick) {
+        let mut due = std::mem::take(&mut self.due);
+        let all = self.wheel.advance(now, TURN_TIMERS_MAX, |owner| due.push(owner));
+        if !all {
+            self.stats.turns_over_budget.add(1);
+        }
+        for index in due.drain(..) {
+            if let Some((conn, _)) = self.connections.at(index) {
+                self.deadline(now, conn);
+            }
+        }
+        self.due = due;
+    }
+
+    /// A connection's deadline has come, of whatever kind.
+    fn deadline(&mut self, now: Tick, conn: ConnId) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        match connection.stage {
+            Stage::Http | Stage::Joining | Stage::Granted => {
+                connection.reason = Some(CloseReason::HandshakeTimeout);
+                self.end(now, conn);
+            }
+            Stage::Open => self.heartbeat(now, conn),
+            Stage::Closing { .. } => self.end(now, conn),
+            Stage::Ending => {}
+        }
+    }
+
+    fn heartbeat(&mut self, now: Tick, conn: ConnId) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let session = connection.session;
+        if connection.pause.is_some() {
+            // Who is not read cannot be heard.
+            connection.heard = now;
+        }
+        let is_slow = session
+            .and_then(|session| self.sessions.get(session)?.slow_since)
+            .is_some_and(|since| now.since(since) >= self.limits.outbox_soft_ms);
+        if is_slow {
+            return self.close_slow(now, conn);
+        }
+        let interval = self.limits.heartbeat_ms * spread_percent(conn) / 100;
+        match connection.pinged {
+            Some(pinged) if now.since(pinged) >= self.limits.pong_wait_ms => {
+                connection.reason = Some(CloseReason::HeartbeatTimeout);
+                return self.end(now, conn);
+            }
+            None if now.since(connection.heard) >= interval => {
+                connection.pinged = Some(now);
+                self.stats.pings.add(1);
+                if let Some(session) = session {
+                    self.reply(now, session, Opcode::Ping, Payload::Borrowed(&[]));
+                }
+            }
+            _ => {}
+        }
+        self.schedule(now, conn);
+    }
+
+    /// Sets an open connection's next deadline.
+    pub(super) fn schedule(&mut self, now: Tick, conn: ConnId) {
+        let Some(Connection { pinged, heard, session, .. }) = self.connections.get(conn) else { return };
+        let interval = self.limits.heartbeat_ms * spread_percent(conn) / 100;
+        let heartbeat = match pinged {
+            Some(pinged) => pinged.plus(self.limits.pong_wait_ms),
+            None => heard.plus(interval),
+        };
+        let slow = session.and_then(|session| self.sessions.get(session)?.slow_since);
+        let slow = slow.map(|since| since.plus(self.limits.outbox_soft_ms));
+        let at = slow.map_or(heartbeat, |slow| slow.min(heartbeat));
+        self.wheel.set(conn.index, at.max(now.plus(1)));
+    }
+}
+
+/// A connection's share of the heartbeat interval, 90 to 110 percent: connections that came
+/// together shall not be pinged together for ever.
+fn spread_percent(conn: ConnId) -> u64 {
+    let hash = (conn.index ^ conn.generation.rotate_left(16)).wrapping_mul(0x9E37_79B9);
+    90 + u64::from(hash >> 16) % 21
+}

@@ -1,0 +1,106 @@
+//! What one client has seen, and what it must have seen.
+
+use std::collections::HashMap;
+
+use ringmain_proto::ws::{Event, Opcode, Parser, ParserSettings, Role};
+
+/// A client of the node under test.
+pub struct Client {
+    pub room: usize,
+    pub to_self: bool,
+    parser: Parser,
+    /// Sequence numbers received of each publisher, in order.
+    received: HashMap<usize, Vec<u32>>,
+    /// Publications begun by each publisher of the room when this client's join was confirmed.
+    pub begun_before: HashMap<usize, u32>,
+    /// Publications begun by this client.
+    pub begun: u32,
+    pub pongs: Vec<Vec<u8>>,
+    pub is_closed: bool,
+}
+
+impl Client {
+    pub fn new(room: usize, to_self: bool) -> Self {
+        Client {
+            room,
+            to_self,
+            parser: Parser::new(),
+            received: HashMap::new(),
+            begun_before: HashMap::new(),
+            begun: 0,
+            pongs: Vec::new(),
+            is_closed: false,
+        }
+    }
+
+    /// A publication's payload: room, publisher, sequence, and filling that depends on them.
+    pub fn payload(room: usize, publisher: usize, sequence: u32) -> Vec<u8> {
+        let mut payload = Vec::new();
+        payload.extend_from_slice(&(room as u32).to_le_bytes());
+        payload.extend_from_slice(&(publisher as u32).to_le_bytes());
+        payload.extend_from_slice(&sequence.to_le_bytes());
+        // Some are long enough to travel beside their header, not behind it.
+        let filling = if sequence.is_multiple_of(7) { 5_000 } else { 10 };
+        payload.resize(payload.len() + filling, publisher as u8 ^ sequence as u8);
+        payload
+    }
+
+    /// Takes what the server has written.
+    pub fn read(&mut self, mut bytes: Vec<u8>) {
+        let settings = ParserSettings { role: Role::Client, message_bytes_max: 1 << 20 };
+        let mut rest = &mut bytes[..];
+        while !rest.is_empty() {
+            let (event, left) = self.parser.next(&settings, rest).expect("the server speaks WebSocket");
+            match event {
+                Some(Event::Message { payload, .. }) => self.message(&payload),
+                Some(Event::Ping(payload)) => self.pongs.push(payload.to_vec()),
+                Some(Event::Close(_)) => self.is_closed = true,
+                Some(Event::Pong(_)) | None => {}
+            }
+            rest = left;
+        }
+    }
+
+    fn message(&mut self, payload: &[u8]) {
+        let word = |at: usize| u32::from_le_bytes(payload[at..at + 4].try_into().expect("four bytes"));
+        let (room, publisher, sequence) = (word(0) as usize, word(4) as usize, word(8));
+        assert_eq!(room, self.room, "a message of another room");
+        let expected = Client::payload(room, publisher, sequence);
+        let differs = expected.iter().zip(payload).position(|(a, b)| a != b);
+        assert!(
+            differs.is_none() && payload.len() == expected.len(),
+            "publisher {publisher}'s message {sequence} has changed: {} bytes, {} expected, first at {differs:?}",
+            payload.len(),
+            expected.len(),
+        );
+        let received = self.received.entry(publisher).or_default();
+        if let Some(&last) = received.last() {
+            assert_eq!(sequence, last + 1, "publisher {publisher}: exactly once and in order");
+        }
+        received.push(sequence);
+    }
+
+    /// Checks a member that has stayed: of this publisher, it must have all that was begun after its
+    /// join was confirmed, to the last.
+    pub fn check(&self, publisher: usize, begun: u32, is_self: bool) {
+        let received = self.received.get(&publisher);
+        if is_self && !self.to_self {
+            assert!(received.is_none(), "its own messages do not come back");
+            return;
+        }
+        let before = self.begun_before.get(&publisher).copied().unwrap_or(0);
+        if begun == before {
+            return;
+        }
+        let received = received.unwrap_or_else(|| panic!("nothing of publisher {publisher}, {begun} begun"));
+        assert_eq!(received.last(), Some(&(begun - 1)), "the last message of publisher {publisher}");
+        assert!(received[0] <= before, "the first after the join of publisher {publisher}");
+    }
+}
+
+/// A frame as a client sends it.
+pub fn masked(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    ringmain_proto::ws::encode::write_masked_frame(&mut out, opcode, [1, 2, 3, 4], payload);
+    out
+}

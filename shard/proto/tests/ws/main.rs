@@ -1,0 +1,21 @@
+//! Tests of `ringmain_proto::ws` against RFC 6455; a test's name begins with the section that it holds the code to.
+#![allow(clippy::unwrap_used)] // A test that meets an unexpected error fails by saying so.
+
+mod builder;
+mod drive;
+mod fuzz_body;
+mod oracle;
+mod strategies;
+
+mod close_frames;
+mod control_frames;
+mod corpus;
+mod encoding;
+mod fastwebsockets_agrees;
+mod fragmentation;
+mod framing;
+mod handshake_client;
+mod handshake_server;
+mod limits;
+mod properties;
+mod text;
