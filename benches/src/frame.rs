@@ -92,7 +92,12 @@ pub fn parse(data: &[u8]) -> Result<Option<Frame<'_>>, FrameError> {
         return Ok(None);
     };
     let bytes = data.len() - rest.len() + length;
-    Ok(Some(Frame { opcode: first & 0x0f, mask, payload, bytes }))
+    Ok(Some(Frame {
+        opcode: first & 0x0f,
+        mask,
+        payload,
+        bytes,
+    }))
 }
 
 /// Appends the header of a server's frame.
@@ -158,7 +163,10 @@ mod tests {
             };
             let mut plain = Vec::new();
             push_unmasked(&mut plain, frame.payload, frame.mask);
-            assert_eq!((frame.opcode, frame.bytes, plain), (BINARY, wire.len(), payload));
+            assert_eq!(
+                (frame.opcode, frame.bytes, plain),
+                (BINARY, wire.len(), payload)
+            );
         }
     }
 

@@ -9,14 +9,17 @@ const KEY_HEADER: &[u8] = b"sec-websocket-key:";
 
 /// The length of the head that ends in an empty line; `None` while it is unfinished.
 pub fn head_bytes(data: &[u8]) -> Option<usize> {
-    data.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
+    data.windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .map(|at| at + 4)
 }
 
 /// The 101 for a request head, or `None` if it names no key.
 pub fn switching_protocols(head: &[u8]) -> Option<Vec<u8>> {
     let key = head.split(|&byte| byte == b'\n').find_map(|line| {
         let (name, value) = line.split_at_checked(KEY_HEADER.len())?;
-        name.eq_ignore_ascii_case(KEY_HEADER).then(|| value.trim_ascii())
+        name.eq_ignore_ascii_case(KEY_HEADER)
+            .then(|| value.trim_ascii())
     })?;
     let accept = STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize());
     let response = format!(
@@ -36,6 +39,9 @@ mod tests {
         assert_eq!(head_bytes(head), Some(head.len()));
         let response = switching_protocols(head).unwrap_or_default();
         let response = String::from_utf8_lossy(&response).into_owned();
-        assert!(response.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{response}");
+        assert!(
+            response.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+            "{response}"
+        );
     }
 }

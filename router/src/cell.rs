@@ -31,7 +31,13 @@ pub struct Audience {
 
 impl RoomCell {
     pub(crate) fn new(room: RoomId, name: RoomName, home: PeerId) -> Self {
-        RoomCell { room, name, home, generation: AtomicU64::new(0), mask: AtomicU64::new(0) }
+        RoomCell {
+            room,
+            name,
+            home,
+            generation: AtomicU64::new(0),
+            mask: AtomicU64::new(0),
+        }
     }
 
     /// The room.
@@ -55,7 +61,10 @@ impl RoomCell {
         // Pairs with the Release stores in `add`: who learned of a confirmed join sees its bit, and
         // who sees its generation sees its bit too.
         let generation = Generation(self.generation.load(Ordering::Acquire));
-        Audience { mask: self.mask.load(Ordering::Acquire), generation }
+        Audience {
+            mask: self.mask.load(Ordering::Acquire),
+            generation,
+        }
     }
 
     /// The shards with members.
@@ -69,7 +78,8 @@ impl RoomCell {
         let mask = self.mask.load(Ordering::Relaxed);
         if mask & shard.bit() == 0 {
             self.mask.store(mask | shard.bit(), Ordering::Release);
-            self.generation.store(counter.advance().0, Ordering::Release);
+            self.generation
+                .store(counter.advance().0, Ordering::Release);
         }
         Generation(self.generation.load(Ordering::Relaxed))
     }

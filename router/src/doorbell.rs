@@ -24,7 +24,9 @@ pub struct SleepWord {
 
 impl Default for SleepWord {
     fn default() -> Self {
-        SleepWord { armed: AtomicBool::new(false) }
+        SleepWord {
+            armed: AtomicBool::new(false),
+        }
     }
 }
 

@@ -75,7 +75,9 @@ impl ShardFrame {
     pub fn lane(&self) -> Lane {
         match self {
             ShardFrame::Publish { .. } => Lane::Data,
-            ShardFrame::Interest { .. } | ShardFrame::Answer { .. } | ShardFrame::Stop => Lane::Control,
+            ShardFrame::Interest { .. } | ShardFrame::Answer { .. } | ShardFrame::Stop => {
+                Lane::Control
+            }
         }
     }
 

@@ -54,7 +54,14 @@ impl HomeTable {
 
     /// Takes a shard's newest state. What asks for membership is answered by
     /// [`poll_answer`](Self::poll_answer), after the shard's bit is set.
-    pub fn interest(&mut self, room: RoomId, name: &RoomName, from: PeerId, generation: Generation, member: bool) {
+    pub fn interest(
+        &mut self,
+        room: RoomId,
+        name: &RoomName,
+        from: PeerId,
+        generation: Generation,
+        member: bool,
+    ) {
         if member {
             self.hold(room, name, from, generation);
         } else {
@@ -72,10 +79,19 @@ impl HomeTable {
             self.refused.push_back((from, room, generation));
             return;
         }
-        let at = entry.holders.iter().position(|h| h.shard == from).unwrap_or_else(|| {
-            entry.holders.push(Holder { shard: from, generation, since: Generation::default(), answer_due: false });
-            entry.holders.len() - 1
-        });
+        let at = entry
+            .holders
+            .iter()
+            .position(|h| h.shard == from)
+            .unwrap_or_else(|| {
+                entry.holders.push(Holder {
+                    shard: from,
+                    generation,
+                    since: Generation::default(),
+                    answer_due: false,
+                });
+                entry.holders.len() - 1
+            });
         let holder = &mut entry.holders[at];
         if generation < holder.generation {
             return;
@@ -89,11 +105,15 @@ impl HomeTable {
     }
 
     fn release(&mut self, room: RoomId, name: &RoomName, from: PeerId, generation: Generation) {
-        let Some(entry) = self.rooms.get_mut(&room) else { return };
+        let Some(entry) = self.rooms.get_mut(&room) else {
+            return;
+        };
         if entry.cell.name() != name {
             return;
         }
-        let Some(at) = entry.holders.iter().position(|h| h.shard == from) else { return };
+        let Some(at) = entry.holders.iter().position(|h| h.shard == from) else {
+            return;
+        };
         if generation < entry.holders[at].generation {
             return;
         }
@@ -106,9 +126,16 @@ impl HomeTable {
 
     /// The next answer that is due, with the shard it goes to, if `send` takes it: `send` gives the
     /// frame back when the lane is full, and the answer stays due. Returns whether one was taken.
-    pub fn poll_answer(&mut self, mut send: impl FnMut(PeerId, ShardFrame) -> Result<(), ShardFrame>) -> bool {
+    pub fn poll_answer(
+        &mut self,
+        mut send: impl FnMut(PeerId, ShardFrame) -> Result<(), ShardFrame>,
+    ) -> bool {
         if let Some(&(to, room, generation)) = self.refused.front() {
-            let frame = ShardFrame::Answer { room, generation, answer: Err(NameCollision) };
+            let frame = ShardFrame::Answer {
+                room,
+                generation,
+                answer: Err(NameCollision),
+            };
             if send(to, frame).is_ok() {
                 self.refused.pop_front();
                 return true;
@@ -117,17 +144,29 @@ impl HomeTable {
         }
         // One look at each due answer: a peer whose lane is full must not hold up the others.
         for _ in 0..self.due.len() {
-            let Some((to, room)) = self.due.pop_front() else { break };
+            let Some((to, room)) = self.due.pop_front() else {
+                break;
+            };
             let holder = self.rooms.get_mut(&room).and_then(|entry| {
-                let holder = entry.holders.iter_mut().find(|h| h.shard == to && h.answer_due)?;
+                let holder = entry
+                    .holders
+                    .iter_mut()
+                    .find(|h| h.shard == to && h.answer_due)?;
                 Some((holder, &entry.cell))
             });
             let Some((holder, cell)) = holder else {
                 self.queued.remove(&(to, room));
                 continue;
             };
-            let grant = Grant { cell: cell.clone(), since: holder.since };
-            let frame = ShardFrame::Answer { room, generation: holder.generation, answer: Ok(grant) };
+            let grant = Grant {
+                cell: cell.clone(),
+                since: holder.since,
+            };
+            let frame = ShardFrame::Answer {
+                room,
+                generation: holder.generation,
+                answer: Ok(grant),
+            };
             if send(to, frame).is_ok() {
                 holder.answer_due = false;
                 self.queued.remove(&(to, room));

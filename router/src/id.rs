@@ -16,7 +16,11 @@ impl PeerId {
 
     /// The shard with this index, or `None` from [`SHARDS_MAX`] on.
     pub const fn shard(index: usize) -> Option<PeerId> {
-        if index < SHARDS_MAX { Some(PeerId(index as u8)) } else { None }
+        if index < SHARDS_MAX {
+            Some(PeerId(index as u8))
+        } else {
+            None
+        }
     }
 
     /// Index of the peer in tables that hold all peers.
@@ -44,7 +48,11 @@ impl PeerId {
 
 impl fmt::Debug for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == PeerId::CONTROL { f.write_str("control") } else { write!(f, "shard {}", self.0) }
+        if *self == PeerId::CONTROL {
+            f.write_str("control")
+        } else {
+            write!(f, "shard {}", self.0)
+        }
     }
 }
 

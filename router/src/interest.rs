@@ -63,7 +63,9 @@ impl Interest {
 
     /// Whether a publication of this generation is for the members here.
     pub fn covers(&self, generation: Generation) -> bool {
-        self.grant.as_ref().is_some_and(|grant| grant.since <= generation)
+        self.grant
+            .as_ref()
+            .is_some_and(|grant| grant.since <= generation)
     }
 
     /// Whether nothing is wanted and home knows: the shard may forget the room.

@@ -32,8 +32,6 @@ pub struct Mesh {
 struct Shared {
     limits: MeshLimits,
     inboxes: Vec<Inbox>,
-    /// The control plane's bell, rung when a shard has made room for it; it has no inbox.
-    control_bell: Box<dyn Doorbell>,
 }
 
 struct Inbox {
@@ -50,7 +48,7 @@ struct Inbox {
 
 impl Mesh {
     /// A mesh of as many shards as there are bells, and the control plane.
-    pub fn new(limits: MeshLimits, bells: Vec<Box<dyn Doorbell>>, control_bell: Box<dyn Doorbell>) -> Self {
+    pub fn new(limits: MeshLimits, bells: Vec<Box<dyn Doorbell>>) -> Self {
         let mut receivers = Vec::new();
         let inboxes = bells.into_iter().map(|bell| {
             let (data, data_receiver) = bounded(limits.data_frames_max);
@@ -67,26 +65,40 @@ impl Mesh {
             }
         });
         let inboxes = inboxes.collect();
-        Mesh { shared: Arc::new(Shared { limits, inboxes, control_bell }), receivers }
+        Mesh {
+            shared: Arc::new(Shared { limits, inboxes }),
+            receivers,
+        }
     }
 
     /// One port for each shard in order, and the control plane's.
     pub fn into_ports(self) -> (Vec<MeshPort>, ControlPort) {
         let shared = self.shared;
-        let ports = self.receivers.into_iter().enumerate().map(|(index, (data, control))| MeshPort {
-            me: PeerId::shard(index).unwrap_or(PeerId::CONTROL),
-            shared: shared.clone(),
-            data,
-            control,
-            touched: 0,
-        });
-        (ports.collect(), ControlPort { shared: shared.clone() })
+        let ports = self
+            .receivers
+            .into_iter()
+            .enumerate()
+            .map(|(index, (data, control))| MeshPort {
+                me: PeerId::shard(index).unwrap_or(PeerId::CONTROL),
+                shared: shared.clone(),
+                data,
+                control,
+                touched: 0,
+            });
+        (
+            ports.collect(),
+            ControlPort {
+                shared: shared.clone(),
+            },
+        )
     }
 }
 
 impl Shared {
     fn send(&self, me: PeerId, to: PeerId, frame: ShardFrame) -> Result<(), ShardFrame> {
-        let Some(inbox) = self.inboxes.get(to.index()) else { return Err(frame) };
+        let Some(inbox) = self.inboxes.get(to.index()) else {
+            return Err(frame);
+        };
         match self.try_send(inbox, frame) {
             Ok(()) => Ok(()),
             Err(frame) => {
@@ -100,7 +112,10 @@ impl Shared {
 
     fn try_send(&self, inbox: &Inbox, frame: ShardFrame) -> Result<(), ShardFrame> {
         match frame.lane() {
-            Lane::Control => inbox.control.try_send(frame).map_err(TrySendError::into_inner),
+            Lane::Control => inbox
+                .control
+                .try_send(frame)
+                .map_err(TrySendError::into_inner),
             Lane::Data => {
                 let bytes = frame.bytes();
                 let before = inbox.data_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -118,10 +133,11 @@ impl Shared {
     }
 
     fn wake(&self, peer: PeerId) {
-        match self.inboxes.get(peer.index()) {
-            Some(inbox) if inbox.sleep.must_ring() => inbox.bell.ring(),
-            Some(_) => {}
-            None => self.control_bell.ring(),
+        // The control plane has no inbox and does not sleep on the mesh.
+        if let Some(inbox) = self.inboxes.get(peer.index())
+            && inbox.sleep.must_ring()
+        {
+            inbox.bell.ring();
         }
     }
 }
@@ -211,7 +227,9 @@ impl MeshPort {
     /// lane that was found full has room again.
     pub fn arm(&self) -> bool {
         let inbox = self.inbox();
-        inbox.sleep.arm(|| self.is_empty() && !inbox.room_made.load(Ordering::Relaxed))
+        inbox
+            .sleep
+            .arm(|| self.is_empty() && !inbox.room_made.load(Ordering::Relaxed))
     }
 
     /// The shard is awake again and will try what it could not send: nobody needs to ring.
@@ -240,7 +258,7 @@ impl ControlPort {
     /// Sends a frame to one shard and wakes it.
     ///
     /// # Errors
-    /// Gives the frame back when the lane is full; the control plane's bell rings once there is room.
+    /// Gives the frame back when the lane is full: try again a little later.
     pub fn send(&self, to: PeerId, frame: ShardFrame) -> Result<(), ShardFrame> {
         self.shared.send(PeerId::CONTROL, to, frame)?;
         self.shared.wake(to);

@@ -29,7 +29,12 @@ mod tests {
                 counts[home_shard(key.id(&name), shards).index()] += 1;
             }
             let even = 62_000 / shards;
-            assert!(counts.iter().all(|&c| c > even * 8 / 10 && c < even * 12 / 10), "{counts:?}");
+            assert!(
+                counts
+                    .iter()
+                    .all(|&c| c > even * 8 / 10 && c < even * 12 / 10),
+                "{counts:?}"
+            );
         }
     }
 }

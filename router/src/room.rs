@@ -122,12 +122,21 @@ mod tests {
     #[test]
     fn names_are_checked() {
         assert_eq!(RoomName::new(b""), Err(RoomNameError::Empty));
-        assert_eq!(RoomName::new(&[b'a'; 256]), Err(RoomNameError::TooLong(256)));
+        assert_eq!(
+            RoomName::new(&[b'a'; 256]),
+            Err(RoomNameError::TooLong(256))
+        );
         assert_eq!(RoomName::new(b"\xff"), Err(RoomNameError::NotUtf8));
         assert_eq!(RoomName::new(b"a\nb"), Err(RoomNameError::Control(10)));
-        assert_eq!(RoomName::new("a\u{85}".as_bytes()), Err(RoomNameError::Control(0x85)));
+        assert_eq!(
+            RoomName::new("a\u{85}".as_bytes()),
+            Err(RoomNameError::Control(0x85))
+        );
         assert!(RoomName::new(&[b'a'; 255]).is_ok());
-        assert_eq!(RoomName::new("käse/#?".as_bytes()).map(|n| n.to_string()), Ok("käse/#?".into()));
+        assert_eq!(
+            RoomName::new("käse/#?".as_bytes()).map(|n| n.to_string()),
+            Ok("käse/#?".into())
+        );
     }
 
     #[test]

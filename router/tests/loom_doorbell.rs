@@ -40,9 +40,16 @@ fn check(producers: usize) {
         }
         if sleeps {
             // All producers are done: whoever sleeps beside a frame must have been rung, once.
-            assert_eq!(model.rung.load(Ordering::Acquire), 1, "a frame waits beside a sleeper");
+            assert_eq!(
+                model.rung.load(Ordering::Acquire),
+                1,
+                "a frame waits beside a sleeper"
+            );
         } else {
-            assert!(model.lane.load(Ordering::Relaxed) > 0, "it was awake for a reason");
+            assert!(
+                model.lane.load(Ordering::Relaxed) > 0,
+                "it was awake for a reason"
+            );
         }
     });
 }

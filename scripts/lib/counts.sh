@@ -36,7 +36,7 @@ count_words() {
 # "test result: ok. 3 passed; 0 failed; ..." once a binary, or nextest's one
 # "Summary [ 1.2s] 9 tests run: 7 passed (1 slow), 1 failed, 1 timed out, 0 skipped".
 count_cargo() {
-  count_words '^test result: |^ *Summary \[' 'passed' 'failed|timed' "$1"
+  count_words '^test result: |^ *Summary \[' 'passed' 'failed|timed|exec' "$1"
 }
 
 # "12 passed, 1 failed, 2 errors in 3.4s"

@@ -65,25 +65,103 @@ const fn entry(
     text: &'static str,
     reconnect: Reconnect,
 ) -> CloseEntry {
-    CloseEntry { reason, name, code, text, reconnect }
+    CloseEntry {
+        reason,
+        name,
+        code,
+        text,
+        reconnect,
+    }
 }
 
 impl CloseReason {
     /// All reasons, in the order of their numbers.
     pub const CATALOGUE: [CloseEntry; 13] = [
-        entry(CloseReason::PeerClosed, "peer_closed", None, "", Reconnect::Now),
+        entry(
+            CloseReason::PeerClosed,
+            "peer_closed",
+            None,
+            "",
+            Reconnect::Now,
+        ),
         entry(CloseReason::PeerGone, "peer_gone", None, "", Reconnect::Now),
-        entry(CloseReason::RequestDone, "request_done", None, "", Reconnect::Now),
-        entry(CloseReason::HandshakeTimeout, "handshake_timeout", None, "", Reconnect::Later),
-        entry(CloseReason::BadRequest, "bad_request", None, "", Reconnect::No),
-        entry(CloseReason::ProtocolError, "protocol_error", Some(1002), "protocol error", Reconnect::No),
-        entry(CloseReason::InvalidText, "invalid_text", Some(1007), "text is not UTF-8", Reconnect::No),
-        entry(CloseReason::MessageTooBig, "message_too_big", Some(1009), "message too big", Reconnect::No),
-        entry(CloseReason::HeartbeatTimeout, "heartbeat_timeout", None, "", Reconnect::Now),
-        entry(CloseReason::SlowConsumer, "slow_consumer", Some(1013), "reads too slowly", Reconnect::Later),
-        entry(CloseReason::MemoryFull, "memory_full", Some(1013), "server memory is full", Reconnect::Later),
-        entry(CloseReason::RoomRefused, "room_refused", None, "", Reconnect::No),
-        entry(CloseReason::Stopping, "stopping", Some(1001), "server is stopping", Reconnect::Now),
+        entry(
+            CloseReason::RequestDone,
+            "request_done",
+            None,
+            "",
+            Reconnect::Now,
+        ),
+        entry(
+            CloseReason::HandshakeTimeout,
+            "handshake_timeout",
+            None,
+            "",
+            Reconnect::Later,
+        ),
+        entry(
+            CloseReason::BadRequest,
+            "bad_request",
+            None,
+            "",
+            Reconnect::No,
+        ),
+        entry(
+            CloseReason::ProtocolError,
+            "protocol_error",
+            Some(1002),
+            "protocol error",
+            Reconnect::No,
+        ),
+        entry(
+            CloseReason::InvalidText,
+            "invalid_text",
+            Some(1007),
+            "text is not UTF-8",
+            Reconnect::No,
+        ),
+        entry(
+            CloseReason::MessageTooBig,
+            "message_too_big",
+            Some(1009),
+            "message too big",
+            Reconnect::No,
+        ),
+        entry(
+            CloseReason::HeartbeatTimeout,
+            "heartbeat_timeout",
+            None,
+            "",
+            Reconnect::Now,
+        ),
+        entry(
+            CloseReason::SlowConsumer,
+            "slow_consumer",
+            Some(1013),
+            "reads too slowly",
+            Reconnect::Later,
+        ),
+        entry(
+            CloseReason::MemoryFull,
+            "memory_full",
+            Some(1013),
+            "server memory is full",
+            Reconnect::Later,
+        ),
+        entry(
+            CloseReason::RoomRefused,
+            "room_refused",
+            None,
+            "",
+            Reconnect::No,
+        ),
+        entry(
+            CloseReason::Stopping,
+            "stopping",
+            Some(1001),
+            "server is stopping",
+            Reconnect::Now,
+        ),
     ];
 
     /// The catalogue's entry.
@@ -95,7 +173,10 @@ impl CloseReason {
 const _: () = {
     let mut index = 0;
     while index < CloseReason::CATALOGUE.len() {
-        assert!(CloseReason::CATALOGUE[index].reason as usize == index, "the catalogue is in order");
+        assert!(
+            CloseReason::CATALOGUE[index].reason as usize == index,
+            "the catalogue is in order"
+        );
         index += 1;
     }
 };

@@ -48,13 +48,20 @@ impl Encoded {
 
     fn new(head: Vec<u8>, payload: Bytes, messages: u32, meter: &Meter) -> Self {
         meter.hold(head.len() + payload.len());
-        Encoded(Rc::new(Inner { head, payload, messages, meter: meter.clone() }))
+        Encoded(Rc::new(Inner {
+            head,
+            payload,
+            messages,
+            meter: meter.clone(),
+        }))
     }
 
     /// Puts one more message behind these, if nobody else shares them and they stay short. Returns
     /// whether it did.
     pub fn append(&mut self, opcode: Opcode, payload: &[u8]) -> bool {
-        let Some(inner) = Rc::get_mut(&mut self.0) else { return false };
+        let Some(inner) = Rc::get_mut(&mut self.0) else {
+            return false;
+        };
         if !inner.payload.is_empty() || inner.head.len() + payload.len() > REPLY_BUFFER_BYTES_MAX {
             return false;
         }

@@ -39,7 +39,10 @@ impl Members {
 
     /// The member in a slot; `None` for a hole.
     pub fn at(&self, position: u32) -> Option<u32> {
-        self.slots.get(position as usize).copied().filter(|&session| session != HOLE)
+        self.slots
+            .get(position as usize)
+            .copied()
+            .filter(|&session| session != HOLE)
     }
 
     /// Adds a member and returns its position.
@@ -76,7 +79,10 @@ impl Members {
             }
             self.slots.swap_remove(position);
             if let Some(session) = self.at(position as u32) {
-                moved(Moved { session, position: position as u32 });
+                moved(Moved {
+                    session,
+                    position: position as u32,
+                });
             }
         }
         self.give_back();

@@ -35,7 +35,10 @@ impl Outbox {
 
     /// Messages that are not yet sent whole.
     pub fn messages(&self) -> u64 {
-        self.queue.iter().map(|encoded| u64::from(encoded.messages())).sum()
+        self.queue
+            .iter()
+            .map(|encoded| u64::from(encoded.messages()))
+            .sum()
     }
 
     /// Puts encoded bytes at the end.

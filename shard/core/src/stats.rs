@@ -16,7 +16,8 @@ impl Cell64 {
 
     /// Adds to the value. Only the owning shard may.
     pub fn add(&self, amount: u64) {
-        self.0.store(self.get().wrapping_add(amount), Ordering::Relaxed);
+        self.0
+            .store(self.get().wrapping_add(amount), Ordering::Relaxed);
     }
 
     /// Sets the value. Only the owning shard may.

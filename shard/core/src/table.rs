@@ -20,7 +20,11 @@ pub struct Key<T> {
 impl<T> Key<T> {
     /// The key of these parts, as they were read off another key.
     pub const fn from_parts(index: u32, generation: u32) -> Self {
-        Key { index, generation, of: PhantomData }
+        Key {
+            index,
+            generation,
+            of: PhantomData,
+        }
     }
 }
 
@@ -75,7 +79,11 @@ pub struct Table<T> {
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Table { pages: Vec::new(), first_free: NO_FREE, len: 0 }
+        Table {
+            pages: Vec::new(),
+            first_free: NO_FREE,
+            len: 0,
+        }
     }
 }
 
@@ -91,11 +99,15 @@ impl<T> Table<T> {
     }
 
     fn slot(&self, index: u32) -> Option<&Slot<T>> {
-        self.pages.get(index as usize / PAGE_ENTRIES)?.get(index as usize % PAGE_ENTRIES)
+        self.pages
+            .get(index as usize / PAGE_ENTRIES)?
+            .get(index as usize % PAGE_ENTRIES)
     }
 
     fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<T>> {
-        self.pages.get_mut(index as usize / PAGE_ENTRIES)?.get_mut(index as usize % PAGE_ENTRIES)
+        self.pages
+            .get_mut(index as usize / PAGE_ENTRIES)?
+            .get_mut(index as usize % PAGE_ENTRIES)
     }
 
     /// Puts in an entry and returns its key.
@@ -112,12 +124,19 @@ impl<T> Table<T> {
                 return Key::from_parts(index, generation);
             }
         }
-        if self.pages.last().is_none_or(|page| page.len() == PAGE_ENTRIES) {
+        if self
+            .pages
+            .last()
+            .is_none_or(|page| page.len() == PAGE_ENTRIES)
+        {
             self.pages.push(Vec::with_capacity(PAGE_ENTRIES));
         }
         let page_index = self.pages.len() - 1;
         let page = &mut self.pages[page_index];
-        page.push(Slot { generation: 0, entry: Entry::Used(value) });
+        page.push(Slot {
+            generation: 0,
+            entry: Entry::Used(value),
+        });
         let index = page_index * PAGE_ENTRIES + page.len() - 1;
         Key::from_parts(index as u32, 0)
     }
@@ -142,7 +161,10 @@ impl<T> Table<T> {
     /// The entry that the key names, if it is still there.
     pub fn get(&self, key: Key<T>) -> Option<&T> {
         match self.slot(key.index) {
-            Some(Slot { generation, entry: Entry::Used(value) }) if *generation == key.generation => Some(value),
+            Some(Slot {
+                generation,
+                entry: Entry::Used(value),
+            }) if *generation == key.generation => Some(value),
             _ => None,
         }
     }
@@ -150,7 +172,10 @@ impl<T> Table<T> {
     /// The entry that the key names, if it is still there.
     pub fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
         match self.slot_mut(key.index) {
-            Some(Slot { generation, entry: Entry::Used(value) }) if *generation == key.generation => Some(value),
+            Some(Slot {
+                generation,
+                entry: Entry::Used(value),
+            }) if *generation == key.generation => Some(value),
             _ => None,
         }
     }
@@ -158,7 +183,10 @@ impl<T> Table<T> {
     /// The entry in this place, whichever it is, with its key.
     pub fn at(&self, index: u32) -> Option<(Key<T>, &T)> {
         match self.slot(index) {
-            Some(Slot { generation, entry: Entry::Used(value) }) => Some((Key::from_parts(index, *generation), value)),
+            Some(Slot {
+                generation,
+                entry: Entry::Used(value),
+            }) => Some((Key::from_parts(index, *generation), value)),
             _ => None,
         }
     }
@@ -166,7 +194,10 @@ impl<T> Table<T> {
     /// The entry in this place, whichever it is, with its key.
     pub fn at_mut(&mut self, index: u32) -> Option<(Key<T>, &mut T)> {
         match self.slot_mut(index) {
-            Some(Slot { generation, entry: Entry::Used(value) }) => Some((Key::from_parts(index, *generation), value)),
+            Some(Slot {
+                generation,
+                entry: Entry::Used(value),
+            }) => Some((Key::from_parts(index, *generation), value)),
             _ => None,
         }
     }

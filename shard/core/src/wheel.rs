@@ -25,7 +25,12 @@ struct Node {
 }
 
 const UNSET: u16 = u16::MAX;
-const FREE_NODE: Node = Node { at: 0, next: NONE, previous: NONE, place: UNSET };
+const FREE_NODE: Node = Node {
+    at: 0,
+    next: NONE,
+    previous: NONE,
+    place: UNSET,
+};
 
 /// Deadlines, at most one for each owner.
 #[derive(Debug)]
@@ -40,7 +45,13 @@ pub struct Wheel {
 impl Wheel {
     /// An empty wheel at this time.
     pub fn new(now: Tick) -> Self {
-        Wheel { now: now.0, nodes: Vec::new(), heads: [[NONE; SLOTS]; LEVELS], occupied: [0; LEVELS], len: 0 }
+        Wheel {
+            now: now.0,
+            nodes: Vec::new(),
+            heads: [[NONE; SLOTS]; LEVELS],
+            occupied: [0; LEVELS],
+            len: 0,
+        }
     }
 
     /// Deadlines set.
@@ -82,7 +93,10 @@ impl Wheel {
 
     /// The owner's deadline.
     pub fn get(&self, owner: u32) -> Option<Tick> {
-        let node = self.nodes.get(owner as usize / PAGE_NODES)?.get(owner as usize % PAGE_NODES)?;
+        let node = self
+            .nodes
+            .get(owner as usize / PAGE_NODES)?
+            .get(owner as usize % PAGE_NODES)?;
         (node.place != UNSET).then_some(Tick(node.at))
     }
 
@@ -111,7 +125,12 @@ impl Wheel {
     }
 
     fn unlink(&mut self, owner: u32) {
-        let Node { next, previous, place, .. } = *self.node(owner);
+        let Node {
+            next,
+            previous,
+            place,
+            ..
+        } = *self.node(owner);
         let (level, slot) = (place as usize / SLOTS, place as usize % SLOTS);
         if previous == NONE {
             self.heads[level][slot] = next;
@@ -130,7 +149,10 @@ impl Wheel {
     /// No deadline fires before this tick; `None` if none is set. Never later than the earliest
     /// deadline, and exact for one within the present 64 ms.
     pub fn next(&self) -> Option<Tick> {
-        (0..LEVELS).filter_map(|level| self.next_in(level)).min().map(Tick)
+        (0..LEVELS)
+            .filter_map(|level| self.next_in(level))
+            .min()
+            .map(Tick)
     }
 
     /// Start of the next occupied slot of a level.
@@ -145,7 +167,8 @@ impl Wheel {
         // In the finest level the present slot holds what is due now; in a coarser one it was emptied
         // when it was entered, so what is there waits for the next round.
         let first = if level == 0 { current } else { current + 1 };
-        let ahead = occupied.rotate_right(first % SLOTS as u32).trailing_zeros() + (first - current);
+        let ahead =
+            occupied.rotate_right(first % SLOTS as u32).trailing_zeros() + (first - current);
         Some((position + u64::from(ahead)) << shift)
     }
 

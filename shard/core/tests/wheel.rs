@@ -14,7 +14,13 @@ enum Step {
 }
 
 fn distance() -> impl Strategy<Value = u64> {
-    prop_oneof![0..3u64, 0..200u64, 0..10_000u64, 0..10_000_000u64, 0..200_000_000_000u64]
+    prop_oneof![
+        0..3u64,
+        0..200u64,
+        0..10_000u64,
+        0..10_000_000u64,
+        0..200_000_000_000u64
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {

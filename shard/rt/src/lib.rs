@@ -1,1 +1,26 @@
-//! placeholder
+//! What a pinned thread runs on: its core, its descriptor table, its ring or epoll, its sockets and
+//! its doorbell. All of monoio is in here, and all of the `unsafe`.
+#![allow(unsafe_code)]
+
+pub mod cpu;
+pub mod descriptors;
+pub mod doorbell;
+pub mod driver;
+pub mod socket;
+pub mod thread;
+pub mod turns;
+
+pub use doorbell::{Bell, SocketDoorbell, doorbell};
+pub use driver::{Backend, IoChoice};
+pub use socket::{Listener, Socket};
+pub use turns::{Next, Turns};
+
+/// Runs a future on the thread's runtime, beside the one that [`driver::run`] was given.
+pub fn spawn(future: impl Future<Output = ()> + 'static) {
+    drop(monoio::spawn(future));
+}
+
+/// Waits at least this long. Fires only when the thread goes to sleep; see [`turns`].
+pub async fn sleep(duration: std::time::Duration) {
+    monoio::time::sleep(duration).await;
+}

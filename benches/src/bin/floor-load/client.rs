@@ -30,10 +30,22 @@ pub struct Client {
 impl Client {
     /// Connects to `ws://ADDRESS:PORT/PATH` and upgrades.
     pub fn connect(url: &str) -> io::Result<Self> {
-        let wrong = || io::Error::new(io::ErrorKind::InvalidInput, format!("{url}: not ws://ADDRESS:PORT/PATH"));
-        let (address, path) = url.strip_prefix("ws://").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
-        let mut stream = TcpStream::connect(address)
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot connect to {address}: {error}")))?;
+        let wrong = || {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{url}: not ws://ADDRESS:PORT/PATH"),
+            )
+        };
+        let (address, path) = url
+            .strip_prefix("ws://")
+            .and_then(|rest| rest.split_once('/'))
+            .ok_or_else(wrong)?;
+        let mut stream = TcpStream::connect(address).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("cannot connect to {address}: {error}"),
+            )
+        })?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         write!(
@@ -53,11 +65,19 @@ impl Client {
             }
         };
         if !tail.starts_with(b"HTTP/1.1 101") {
-            return Err(io::Error::other(String::from_utf8_lossy(&tail[..head_bytes]).into_owned()));
+            return Err(io::Error::other(
+                String::from_utf8_lossy(&tail[..head_bytes]).into_owned(),
+            ));
         }
         tail.drain(..head_bytes);
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, tail, unsent: Vec::new(), next_sent: 0, next_received: 0 })
+        Ok(Self {
+            stream,
+            tail,
+            unsent: Vec::new(),
+            next_sent: 0,
+            next_received: 0,
+        })
     }
 
     /// Queues one message, numbered.
@@ -117,7 +137,9 @@ impl Client {
     }
 
     fn check(&mut self, payload: &[u8], template: &[u8], faults: &mut Faults) -> u64 {
-        let number = payload.first_chunk().map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes));
+        let number = payload
+            .first_chunk()
+            .map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes));
         if payload.len() != template.len() || payload[8..] != template[8..] {
             faults.corrupt += 1;
         }

@@ -13,8 +13,10 @@ use ringmain_benches::process;
 
 /// A small closed-loop load source.
 #[derive(Debug, Parser)]
-#[command(after_help = "Examples:\n  floor-load echo --url ws://127.0.0.1:9001/echo --connections 200 --in-flight 16\n  \
-    floor-load fanout --url ws://127.0.0.1:9001/raw/bench --connections 1000 --bytes 128 --server-pid 1234")]
+#[command(
+    after_help = "Examples:\n  floor-load echo --url ws://127.0.0.1:9001/echo --connections 200 --in-flight 16\n  \
+    floor-load fanout --url ws://127.0.0.1:9001/raw/bench --connections 1000 --bytes 128 --server-pid 1234"
+)]
 struct Arguments {
     /// What to do.
     scenario: Scenario,

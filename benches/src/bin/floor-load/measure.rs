@@ -24,9 +24,10 @@ impl Reading {
         })
     }
 
-    /// Server CPU time a message, in nanoseconds, between `self` and `end`.
-    pub fn server_nanoseconds(&self, end: &Self) -> f64 {
-        (end.server_seconds - self.server_seconds) * 1e9 / (end.received - self.received) as f64
+    /// Messages received and server CPU nanoseconds between `self` and `end`, as a JSON list.
+    pub fn slice(&self, end: &Self) -> String {
+        let nanoseconds = (end.server_seconds - self.server_seconds) * 1e9;
+        format!("[{},{nanoseconds:.0}]", end.received - self.received)
     }
 
     /// The report, in JSON without its outer braces, of what was between `self` and `end`.
@@ -43,14 +44,17 @@ impl Reading {
             received / seconds,
             own / seconds,
             server / seconds,
-            self.server_nanoseconds(end),
+            server * 1e9 / received.max(1.0),
         )
     }
 }
 
 /// CLOCK_MONOTONIC, by which another process can find the same stretch of time.
 fn clock_seconds() -> f64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `time` is a valid place for the kernel to write one timespec to. The call cannot fail with this clock.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
@@ -62,7 +66,11 @@ fn cpu_seconds(pid: u32) -> io::Result<f64> {
     let mut nanoseconds = 0;
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         let text = std::fs::read_to_string(task?.path().join("schedstat"))?;
-        nanoseconds += text.split(' ').next().and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
+        nanoseconds += text
+            .split(' ')
+            .next()
+            .and_then(|field| field.parse::<u64>().ok())
+            .unwrap_or_default();
     }
     Ok(nanoseconds as f64 / 1e9)
 }

@@ -44,7 +44,9 @@ pub fn run(plan: &Plan) -> io::Result<String> {
     let epoll = Epoll::new()?;
     // In a fan-out the last one publishes; it must not receive, which `expected` shows if it does.
     let connections = plan.connections + usize::from(plan.fanout);
-    let clients: Vec<Client> = (0..connections).map(|_| Client::connect(&plan.url)).collect::<io::Result<_>>()?;
+    let clients: Vec<Client> = (0..connections)
+        .map(|_| Client::connect(&plan.url))
+        .collect::<io::Result<_>>()?;
     for (token, client) in clients.iter().enumerate() {
         epoll.add(client.stream.as_raw_fd(), token)?;
     }
@@ -74,12 +76,16 @@ pub fn run(plan: &Plan) -> io::Result<String> {
     while run.received < run.expected() && Instant::now() < deadline {
         run.turn()?;
     }
-    let Run { faults, received, .. } = &run;
+    let Run {
+        faults, received, ..
+    } = &run;
     let expected = run.expected();
-    let slices: Vec<String> =
-        readings.windows(2).map(|pair| format!("{:.1}", pair[0].server_nanoseconds(&pair[1]))).collect();
+    let slices: Vec<String> = readings
+        .windows(2)
+        .map(|pair| pair[0].slice(&pair[1]))
+        .collect();
     Ok(format!(
-        "{{{},\"server_cpu_ns_slices\":[{}],\"received\":{received},\"expected\":{expected},\"lost\":{},\"duplicated\":0,\"reordered\":{},\"corrupt\":{}}}",
+        "{{{},\"server_cpu_slices\":[{}],\"received\":{received},\"expected\":{expected},\"lost\":{},\"duplicated\":0,\"reordered\":{},\"corrupt\":{}}}",
         begin.report(&end),
         slices.join(","),
         faults.lost.max(expected.saturating_sub(*received)),
@@ -90,7 +96,11 @@ pub fn run(plan: &Plan) -> io::Result<String> {
 
 impl Run<'_> {
     fn begin(&mut self) -> io::Result<()> {
-        let senders = if self.plan.fanout { self.plan.connections..self.plan.connections + 1 } else { 0..self.plan.connections };
+        let senders = if self.plan.fanout {
+            self.plan.connections..self.plan.connections + 1
+        } else {
+            0..self.plan.connections
+        };
         for client in &mut self.clients[senders] {
             (0..self.plan.in_flight).for_each(|_| client.push(&mut self.template));
             client.flush()?;
@@ -100,7 +110,11 @@ impl Run<'_> {
 
     fn expected(&self) -> u64 {
         let pushed: u64 = self.clients.iter().map(Client::pushed).sum();
-        if self.plan.fanout { pushed * self.plan.connections as u64 } else { pushed }
+        if self.plan.fanout {
+            pushed * self.plan.connections as u64
+        } else {
+            pushed
+        }
     }
 
     fn turn_until(&mut self, deadline: Instant) -> io::Result<()> {
@@ -129,15 +143,20 @@ impl Run<'_> {
     fn receive(&mut self, token: usize) -> io::Result<usize> {
         let (mut arrived, mut complete) = (0, 0);
         let slots = self.receipts.len() as u64;
-        self.clients[token].receive(&mut self.scratch, &self.template, &mut self.faults, |number| {
-            arrived += 1;
-            let slot = &mut self.receipts[(number % slots) as usize];
-            *slot += 1;
-            if *slot == self.plan.connections {
-                *slot = 0;
-                complete += 1;
-            }
-        })?;
+        self.clients[token].receive(
+            &mut self.scratch,
+            &self.template,
+            &mut self.faults,
+            |number| {
+                arrived += 1;
+                let slot = &mut self.receipts[(number % slots) as usize];
+                *slot += 1;
+                if *slot == self.plan.connections {
+                    *slot = 0;
+                    complete += 1;
+                }
+            },
+        )?;
         self.received += arrived as u64;
         if self.plan.fanout && self.sending && complete > 0 {
             let publisher = &mut self.clients[self.plan.connections];

@@ -84,7 +84,11 @@ impl Role for Echo {
                 continue;
             }
             answers.closing = frame.opcode == CLOSE;
-            let opcode = if frame.opcode == PING { PONG } else { frame.opcode };
+            let opcode = if frame.opcode == PING {
+                PONG
+            } else {
+                frame.opcode
+            };
             frame::push_header(&mut answers.pending, opcode, frame.payload.len());
             frame::push_unmasked(&mut answers.pending, frame.payload, frame.mask);
         }

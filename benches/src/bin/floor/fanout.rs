@@ -91,19 +91,28 @@ impl Fanout {
 
     /// Ends the members that would have to be told what is about to be written over.
     fn make_room(&mut self, io: &mut Io) -> io::Result<()> {
-        let first_kept = (self.log.end() + self.encoded.len() as u64).saturating_sub(LOG_BYTES as u64);
+        let first_kept =
+            (self.log.end() + self.encoded.len() as u64).saturating_sub(LOG_BYTES as u64);
         if self.oldest >= first_kept {
             return Ok(());
         }
         self.oldest = self.log.end();
-        for (fd, member) in self.members.iter_mut().enumerate().filter(|(_, member)| member.joined) {
+        for (fd, member) in self
+            .members
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, member)| member.joined)
+        {
             if member.cursor >= first_kept {
                 self.oldest = self.oldest.min(member.cursor);
                 continue;
             }
             member.joined = false;
             self.slow_closed += 1;
-            eprintln!("floor: closed a member {LOG_BYTES} bytes behind, {} in all", self.slow_closed);
+            eprintln!(
+                "floor: closed a member {LOG_BYTES} bytes behind, {} in all",
+                self.slow_closed
+            );
             // What is in flight after this carries the end to where the connection is released.
             io.resume(fd as RawFd)?;
             io.end(fd as RawFd);
@@ -167,7 +176,11 @@ impl Role for Fanout {
         if self.members.len() <= index {
             self.members.resize_with(index + 1, Member::default);
         }
-        self.members[index] = Member { joined: true, cursor: self.log.end(), ..Member::default() };
+        self.members[index] = Member {
+            joined: true,
+            cursor: self.log.end(),
+            ..Member::default()
+        };
     }
 
     fn received(&mut self, io: &mut Io, fd: RawFd, data: &[u8]) -> io::Result<usize> {

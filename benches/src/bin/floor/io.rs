@@ -51,7 +51,12 @@ pub struct Io {
 
 impl Io {
     pub fn new(send_by: SendBy, receive_by: ReceiveBy) -> io::Result<Self> {
-        Ok(Self { ring: Ring::new()?, receive_by, send_by, connections: Vec::new() })
+        Ok(Self {
+            ring: Ring::new()?,
+            receive_by,
+            send_by,
+            connections: Vec::new(),
+        })
     }
 
     /// Registers an accepted socket.
@@ -108,7 +113,8 @@ impl Io {
 
     /// Whether a send has to wait for the one before it.
     pub fn is_sending(&mut self, fd: RawFd) -> bool {
-        self.get(fd).is_none_or(|connection| connection.sending || connection.ending)
+        self.get(fd)
+            .is_none_or(|connection| connection.sending || connection.ending)
     }
 
     /// Sends `data` the way that was chosen at start.

@@ -19,8 +19,10 @@ use ringmain_benches::process::{self, EndSignal};
 
 /// The physical floor: a bare io_uring WebSocket server.
 #[derive(Debug, Parser)]
-#[command(after_help = "Examples:\n  floor echo --listen 127.0.0.1:9001 --cpu 0\n  \
-    floor fanout --listen 127.0.0.1:9001 --cpu 0 --send syscall --receive poll")]
+#[command(
+    after_help = "Examples:\n  floor echo --listen 127.0.0.1:9001 --cpu 0\n  \
+    floor fanout --listen 127.0.0.1:9001 --cpu 0 --send syscall --receive poll"
+)]
 struct Arguments {
     /// What to do with each message.
     job: Job,
@@ -86,7 +88,10 @@ fn run(arguments: &Arguments) -> std::io::Result<()> {
     let end = EndSignal::new()?;
     let address = arguments.listen;
     let listener = TcpListener::bind(address).map_err(|error| {
-        std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}; choose another --listen"))
+        std::io::Error::new(
+            error.kind(),
+            format!("cannot listen on {address}: {error}; choose another --listen"),
+        )
     })?;
     socket::prepare_listener(&listener)?;
     let io = io::Io::new(arguments.send, arguments.receive)?;

@@ -33,9 +33,15 @@ impl Operation {
     }
 
     fn of_tag(tag: u64) -> Option<Self> {
-        [Self::Watch, Self::Readable, Self::Writable, Self::Received, Self::Sent]
-            .into_iter()
-            .find(|operation| *operation as u64 == tag >> 32)
+        [
+            Self::Watch,
+            Self::Readable,
+            Self::Writable,
+            Self::Received,
+            Self::Sent,
+        ]
+        .into_iter()
+        .find(|operation| *operation as u64 == tag >> 32)
     }
 }
 
@@ -61,7 +67,10 @@ impl Ring {
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)
             .map_err(|error| {
-                io::Error::new(error.kind(), format!("no io_uring: {error}; it needs Linux 6.0 and no seccomp ban"))
+                io::Error::new(
+                    error.kind(),
+                    format!("no io_uring: {error}; it needs Linux 6.0 and no seccomp ban"),
+                )
             })?;
         Ok(Self { uring })
     }
@@ -91,7 +100,12 @@ impl Ring {
     ///
     /// # Safety
     /// `buffer` must stay alive and untouched until the operation completes.
-    pub unsafe fn receive(&mut self, fd: RawFd, buffer: &mut [u8], poll_first: bool) -> io::Result<()> {
+    pub unsafe fn receive(
+        &mut self,
+        fd: RawFd,
+        buffer: &mut [u8],
+        poll_first: bool,
+    ) -> io::Result<()> {
         let entry = opcode::Recv::new(Fd(fd), buffer.as_mut_ptr(), buffer.len() as u32)
             .ioprio(if poll_first { POLL_FIRST } else { 0 })
             .build();
@@ -104,8 +118,9 @@ impl Ring {
     /// # Safety
     /// `data` must stay alive until the operation completes.
     pub unsafe fn send(&mut self, fd: RawFd, data: &[u8]) -> io::Result<()> {
-        let entry =
-            opcode::Send::new(Fd(fd), data.as_ptr(), data.len() as u32).flags(libc::MSG_NOSIGNAL).build();
+        let entry = opcode::Send::new(Fd(fd), data.as_ptr(), data.len() as u32)
+            .flags(libc::MSG_NOSIGNAL)
+            .build();
         // SAFETY: the caller keeps the data.
         unsafe { self.push(entry.user_data(Operation::Sent.tag(fd))) }
     }
@@ -127,7 +142,14 @@ impl Ring {
         match self.uring.submit_and_wait(usize::from(wait)) {
             Ok(_) => Ok(()),
             // EINTR: a signal; EBUSY, EAGAIN: reap first. In each case the caller's next turn asks again.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)) => Ok(()),
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)
+                ) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
@@ -136,7 +158,11 @@ impl Ring {
     pub fn take_completions(&mut self, into: &mut Vec<Completion>) {
         into.extend(self.uring.completion().filter_map(|entry| {
             let operation = Operation::of_tag(entry.user_data())?;
-            Some(Completion { operation, fd: entry.user_data() as u32 as RawFd, result: entry.result() })
+            Some(Completion {
+                operation,
+                fd: entry.user_data() as u32 as RawFd,
+                result: entry.result(),
+            })
         }));
     }
 }

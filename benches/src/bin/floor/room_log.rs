@@ -15,7 +15,10 @@ pub struct RoomLog {
 
 impl RoomLog {
     pub fn new() -> Self {
-        Self { bytes: vec![0; LOG_BYTES].into_boxed_slice(), end: 0 }
+        Self {
+            bytes: vec![0; LOG_BYTES].into_boxed_slice(),
+            end: 0,
+        }
     }
 
     /// The position after the last byte.

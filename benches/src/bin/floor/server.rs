@@ -43,7 +43,13 @@ pub struct Server<R> {
 
 impl<R: Role> Server<R> {
     pub fn new(io: Io, listener: TcpListener, end: EndSignal, role: R) -> Self {
-        Self { io, listener, end, role, scratch: vec![0; RECEIVE_BYTES] }
+        Self {
+            io,
+            listener,
+            end,
+            role,
+            scratch: vec![0; RECEIVE_BYTES],
+        }
     }
 
     /// Serves until SIGTERM or SIGINT.
@@ -76,21 +82,31 @@ impl<R: Role> Server<R> {
     }
 
     fn complete(&mut self, completion: Completion) -> io::Result<()> {
-        let Completion { operation, fd, result } = completion;
+        let Completion {
+            operation,
+            fd,
+            result,
+        } = completion;
         let Some(connection) = self.io.get(fd) else {
             return Ok(());
         };
         let outcome = match operation {
             Operation::Readable | Operation::Received => {
                 connection.receiving = false;
-                if connection.ending { Ok(()) } else { self.receive(fd, result) }
+                if connection.ending {
+                    Ok(())
+                } else {
+                    self.receive(fd, result)
+                }
             }
             Operation::Writable | Operation::Sent => {
                 connection.sending = false;
                 match usize::try_from(result) {
                     Err(_) => Err(io::Error::from_raw_os_error(-result)),
                     Ok(_) if connection.ending => Ok(()),
-                    Ok(bytes) if operation == Operation::Sent => self.role.sent(&mut self.io, fd, bytes),
+                    Ok(bytes) if operation == Operation::Sent => {
+                        self.role.sent(&mut self.io, fd, bytes)
+                    }
                     Ok(_) => self.role.writable(&mut self.io, fd),
                 }
             }
@@ -117,7 +133,11 @@ impl<R: Role> Server<R> {
         let Some(connection) = self.io.get(fd) else {
             return Ok(());
         };
-        let mut buffer = std::mem::take(if by_poll { &mut self.scratch } else { &mut connection.buffer });
+        let mut buffer = std::mem::take(if by_poll {
+            &mut self.scratch
+        } else {
+            &mut connection.buffer
+        });
         let filled = if by_poll {
             let kept = connection.tail.len();
             buffer[..kept].copy_from_slice(&connection.tail);
@@ -137,7 +157,13 @@ impl<R: Role> Server<R> {
         outcome.map(drop)
     }
 
-    fn keep(&mut self, fd: RawFd, mut buffer: Vec<u8>, by_poll: bool, outcome: &io::Result<(usize, usize)>) {
+    fn keep(
+        &mut self,
+        fd: RawFd,
+        mut buffer: Vec<u8>,
+        by_poll: bool,
+        outcome: &io::Result<(usize, usize)>,
+    ) {
         let rest = match outcome {
             Ok((filled, consumed)) => *consumed..*filled,
             Err(_) => 0..0,
@@ -161,10 +187,17 @@ impl<R: Role> Server<R> {
             return self.role.received(&mut self.io, fd, data);
         }
         let Some(head_bytes) = handshake::head_bytes(data) else {
-            return if data.len() > HEAD_BYTES_MAX { Err(io::ErrorKind::InvalidData.into()) } else { Ok(0) };
+            return if data.len() > HEAD_BYTES_MAX {
+                Err(io::ErrorKind::InvalidData.into())
+            } else {
+                Ok(0)
+            };
         };
         let Some(response) = handshake::switching_protocols(&data[..head_bytes]) else {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the request has no Sec-WebSocket-Key"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the request has no Sec-WebSocket-Key",
+            ));
         };
         // A fresh socket takes this whole, or is no use.
         if socket::send(fd, &response)? != response.len() {

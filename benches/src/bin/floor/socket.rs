@@ -34,14 +34,23 @@ pub fn prepare_listener(listener: &TcpListener) -> io::Result<()> {
 pub fn accept(listener: &TcpListener) -> io::Result<Option<RawFd>> {
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: null addresses are allowed and mean that the peer's is not wanted.
-    let fd = unsafe { libc::accept4(listener.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), flags) };
+    let fd = unsafe {
+        libc::accept4(
+            listener.as_raw_fd(),
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            flags,
+        )
+    };
     if fd >= 0 {
         return Ok(Some(fd));
     }
     let error = io::Error::last_os_error();
     match error.raw_os_error() {
         Some(libc::EAGAIN | libc::ECONNABORTED | libc::EINTR) => Ok(None),
-        Some(libc::EMFILE) => Err(io::Error::other("out of descriptors: raise ulimit -n or connect fewer")),
+        Some(libc::EMFILE) => Err(io::Error::other(
+            "out of descriptors: raise ulimit -n or connect fewer",
+        )),
         _ => Err(error),
     }
 }
@@ -49,7 +58,14 @@ pub fn accept(listener: &TcpListener) -> io::Result<Option<RawFd>> {
 /// Receives what there is, without waiting.
 pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the pointer and the length are those of one live, exclusively borrowed buffer.
-    checked(unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) })
+    checked(unsafe {
+        libc::recv(
+            fd,
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            libc::MSG_DONTWAIT,
+        )
+    })
 }
 
 /// Sends what the socket takes, without waiting.

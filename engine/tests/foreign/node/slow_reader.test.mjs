@@ -41,7 +41,9 @@ onEachBackend('a slow reader', {}, (engine) => {
     if (!slowWitness.hasAll()) {
       // Losses are counted by name.
       const named = (metrics) =>
-        [METRICS.drops, METRICS.closes].flatMap((name) => metrics.of(name)).filter(({ labels }) => /slow|outbox|memory/.test(labels.reason));
+        [METRICS.drops, METRICS.closes]
+          .flatMap((name) => metrics.of(name))
+          .filter(({ labels }) => /slow|outbox|memory/.test(labels.reason));
       const total = (metrics) => named(metrics).reduce((sum, { value }) => sum + value, 0);
       await until(async () => total(await engine().metrics()) > total(before), 'the slow reader was counted by name');
     } else {

@@ -41,7 +41,8 @@ BAD = {
     "a surrogate": (frame(TEXT, b"\xed\xa0\x80"), 1007),
     "a character above U+10FFFF": (frame(TEXT, b"\xf4\x90\x80\x80"), 1007),
     "a text that ends within a character": (frame(TEXT, EURO[:2]), 1007),
-    "a fragmented text that ends within a character": (frame(TEXT, EURO[:1], fin=False) + frame(CONTINUATION, EURO[1:2]), 1007),
+    "a fragmented text that ends within a character": (
+        frame(TEXT, EURO[:1], fin=False) + frame(CONTINUATION, EURO[1:2]), 1007),
     "a text whose fragments do not fit together": (frame(TEXT, EURO[:2], fin=False) + frame(CONTINUATION, b"a"), 1007),
     # Fails at the first bad byte, without waiting for the rest.
     "a bad byte in a fragment that others should follow": (frame(TEXT, b"\xff", fin=False), 1007),

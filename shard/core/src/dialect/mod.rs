@@ -58,7 +58,9 @@ impl Encoding {
     /// Encodes a publication.
     pub fn encode(self, publication: &Publication, meter: &Meter) -> Encoded {
         match self {
-            Encoding::Plain => Encoded::message(opcode(publication.kind), &publication.payload, meter),
+            Encoding::Plain => {
+                Encoded::message(opcode(publication.kind), &publication.payload, meter)
+            }
         }
     }
 }

@@ -12,7 +12,9 @@ impl ShardCore {
     pub(super) fn fan_out(&mut self, now: Tick) {
         let mut budget = TURN_DELIVERIES_MAX;
         while budget > 0 {
-            let Some(key) = self.scheduled.pop_front() else { return };
+            let Some(key) = self.scheduled.pop_front() else {
+                return;
+            };
             budget -= self.fan_out_slice(now, key, ROOM_SLICE_DELIVERIES.min(budget));
             self.after_slice(key);
         }
@@ -23,19 +25,28 @@ impl ShardCore {
 
     /// Visits up to `slots` member slots of one room, holes included; returns how many.
     fn fan_out_slice(&mut self, now: Tick, key: RoomKey, slots: usize) -> usize {
-        let Some(room) = self.rooms.get_mut(key) else { return 0 };
+        let Some(room) = self.rooms.get_mut(key) else {
+            return 0;
+        };
         let (soft, hard) = (self.limits.outbox_soft(), self.limits.outbox_hard());
         let mut left = slots;
         let mut delivered = 0;
         while left > 0
             && let Some(fan_out) = room.fan_outs.front_mut()
         {
-            let exclude = fan_out.publication.exclude.filter(|exclude| exclude.shard == self.me);
+            let exclude = fan_out
+                .publication
+                .exclude
+                .filter(|exclude| exclude.shard == self.me);
             let stop = fan_out.end.min(fan_out.cursor.saturating_add(left as u32));
             left -= (stop - fan_out.cursor) as usize;
             for position in fan_out.cursor..stop {
-                let Some(index) = room.members.at(position) else { continue };
-                let Some((session, entry)) = self.sessions.at_mut(index) else { continue };
+                let Some(index) = room.members.at(position) else {
+                    continue;
+                };
+                let Some((session, entry)) = self.sessions.at_mut(index) else {
+                    continue;
+                };
                 if exclude.is_some_and(|e| e.index == index && e.generation == session.generation) {
                     continue;
                 }
@@ -55,7 +66,8 @@ impl ShardCore {
                         self.overflowing.push(session);
                     } else if entry.slow_since.is_none() {
                         entry.slow_since = Some(now);
-                        self.wheel.set_earlier(entry.conn.index, now.plus(self.limits.outbox_soft_ms));
+                        self.wheel
+                            .set_earlier(entry.conn.index, now.plus(self.limits.outbox_soft_ms));
                     }
                 }
             }
@@ -70,7 +82,9 @@ impl ShardCore {
 
     /// Schedules the room again, or tidies it up; lets paused publishers go on.
     fn after_slice(&mut self, key: RoomKey) {
-        let Some(room) = self.rooms.get_mut(key) else { return };
+        let Some(room) = self.rooms.get_mut(key) else {
+            return;
+        };
         let mut unpaused = Vec::new();
         if room.has_room() {
             unpaused = std::mem::take(&mut room.paused);

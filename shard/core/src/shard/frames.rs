@@ -7,15 +7,29 @@ use super::ShardCore;
 impl ShardCore {
     pub(super) fn frame(&mut self, frame: ShardFrame) {
         match frame {
-            ShardFrame::Publish { room, generation, publication } => {
+            ShardFrame::Publish {
+                room,
+                generation,
+                publication,
+            } => {
                 self.stats.mesh_data_frames_in.add(1);
                 self.published(room, generation, publication);
             }
-            ShardFrame::Interest { room, name, from, generation, member } => {
+            ShardFrame::Interest {
+                room,
+                name,
+                from,
+                generation,
+                member,
+            } => {
                 self.stats.mesh_control_frames_in.add(1);
                 self.home.interest(room, &name, from, generation, member);
             }
-            ShardFrame::Answer { room, generation, answer } => {
+            ShardFrame::Answer {
+                room,
+                generation,
+                answer,
+            } => {
                 self.stats.mesh_control_frames_in.add(1);
                 self.answered(room, generation, answer);
             }
@@ -28,7 +42,10 @@ impl ShardCore {
 
     /// Hands over the frames that are due, by `send`, which gives a frame back when the lane is full.
     /// What was given back stays due: call again after the mesh has rung.
-    pub fn send_frames(&mut self, mut send: impl FnMut(PeerId, ShardFrame) -> Result<(), ShardFrame>) {
+    pub fn send_frames(
+        &mut self,
+        mut send: impl FnMut(PeerId, ShardFrame) -> Result<(), ShardFrame>,
+    ) {
         // Twice: an answer of this shard's own home may change what it has to tell.
         for _ in 0..2 {
             if !self.untold.is_empty() || self.home.has_due() {
@@ -39,7 +56,9 @@ impl ShardCore {
             if self.outgoing[index].frames.is_empty() {
                 continue;
             }
-            let Some(peer) = PeerId::shard(index) else { continue };
+            let Some(peer) = PeerId::shard(index) else {
+                continue;
+            };
             self.send_publications(peer, &mut send);
         }
     }

@@ -19,7 +19,9 @@ const TURN_STOPS_MAX: u32 = 512;
 
 impl ShardCore {
     pub(super) fn upgrade(&mut self, conn: ConnId, target: &Target) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
         if connection.stage != Stage::Http || connection.session.is_some() {
             return;
         }
@@ -41,7 +43,9 @@ impl ShardCore {
     }
 
     pub(super) fn upgraded(&mut self, now: Tick, conn: ConnId) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
         if connection.stage != Stage::Granted {
             return;
         }
@@ -56,19 +60,26 @@ impl ShardCore {
 
     pub(super) fn http_done(&mut self, now: Tick, conn: ConnId) {
         self.begin_closing(now, conn, CloseReason::RequestDone, false, true);
-        if self.connections.get(conn).is_some_and(|connection| connection.http.is_none()) {
+        if self
+            .connections
+            .get(conn)
+            .is_some_and(|connection| connection.http.is_none())
+        {
             self.flushed(now, conn);
         }
     }
 
     /// Closes a connection for a reason of ours, after what is queued if the reason leaves time for it.
     pub(super) fn close(&mut self, now: Tick, conn: ConnId, reason: CloseReason, text: &str) {
-        let Some(connection) = self.connections.get(conn) else { return };
+        let Some(connection) = self.connections.get(conn) else {
+            return;
+        };
         if connection.is_ending() {
             return;
         }
         let code = reason.entry().code.and_then(CloseCode::new);
-        let (Stage::Open, Some(code), Some(session)) = (connection.stage, code, connection.session) else {
+        let (Stage::Open, Some(code), Some(session)) = (connection.stage, code, connection.session)
+        else {
             if let Some(connection) = self.connections.get_mut(conn) {
                 connection.reason = Some(reason);
             }
@@ -79,7 +90,12 @@ impl ShardCore {
             CloseReason::ProtocolError | CloseReason::InvalidText | CloseReason::MessageTooBig
         );
         self.begin_closing(now, conn, reason, false, deaf);
-        self.reply(now, session, Opcode::Close, Payload::Owned(close_payload(code, text)));
+        self.reply(
+            now,
+            session,
+            Opcode::Close,
+            Payload::Owned(close_payload(code, text)),
+        );
     }
 
     pub(super) fn protocol_error(&mut self, now: Tick, conn: ConnId, error: &ProtocolError) {
@@ -93,7 +109,13 @@ impl ShardCore {
 
     /// The peer has sent its close frame: answer it (RFC 6455, section 5.5.1), then end.
     pub(super) fn peer_closed(&mut self, now: Tick, conn: ConnId, frame: Option<CloseFrame>) {
-        let Some(session) = self.connections.get(conn).and_then(|connection| connection.session) else { return };
+        let Some(session) = self
+            .connections
+            .get(conn)
+            .and_then(|connection| connection.session)
+        else {
+            return;
+        };
         self.begin_closing(now, conn, CloseReason::PeerClosed, true, false);
         let payload = frame.map_or_else(Vec::new, |frame| close_payload(frame.code, ""));
         self.reply(now, session, Opcode::Close, Payload::Owned(payload));
@@ -101,10 +123,16 @@ impl ShardCore {
 
     /// The peer has answered our close frame.
     pub(super) fn close_answered(&mut self, now: Tick, conn: ConnId) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
-        let Stage::Closing { peer_closed, .. } = &mut connection.stage else { return };
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
+        let Stage::Closing { peer_closed, .. } = &mut connection.stage else {
+            return;
+        };
         *peer_closed = true;
-        let session = connection.session.and_then(|session| self.sessions.get(session));
+        let session = connection
+            .session
+            .and_then(|session| self.sessions.get(session));
         if session.is_none_or(|entry| entry.outbox.is_empty()) {
             self.end(now, conn);
         }
@@ -112,27 +140,57 @@ impl ShardCore {
 
     /// A consumer that does not keep up: what it has not begun to receive is dropped and counted.
     pub(super) fn close_slow(&mut self, now: Tick, conn: ConnId) {
-        self.close_dropping(now, conn, CloseReason::SlowConsumer, DropReason::SlowConsumer);
+        self.close_dropping(
+            now,
+            conn,
+            CloseReason::SlowConsumer,
+            DropReason::SlowConsumer,
+        );
     }
 
     fn close_dropping(&mut self, now: Tick, conn: ConnId, reason: CloseReason, drop: DropReason) {
-        let Some(session) = self.connections.get(conn).and_then(|connection| connection.session) else { return };
-        let Some(entry) = self.sessions.get_mut(session) else { return };
+        let Some(session) = self
+            .connections
+            .get(conn)
+            .and_then(|connection| connection.session)
+        else {
+            return;
+        };
+        let Some(entry) = self.sessions.get_mut(session) else {
+            return;
+        };
         let dropped = entry.outbox.drop_unsent();
         self.stats.dropped(drop, dropped);
         self.close(now, conn, reason, reason.entry().text);
     }
 
-    fn begin_closing(&mut self, now: Tick, conn: ConnId, reason: CloseReason, peer_closed: bool, deaf: bool) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
+    fn begin_closing(
+        &mut self,
+        now: Tick,
+        conn: ConnId,
+        reason: CloseReason,
+        peer_closed: bool,
+        deaf: bool,
+    ) {
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
         if connection.is_ending() {
             return;
         }
-        connection.enter(Stage::Closing { peer_closed, deaf, half_closed: false }, now);
+        connection.enter(
+            Stage::Closing {
+                peer_closed,
+                deaf,
+                half_closed: false,
+            },
+            now,
+        );
         connection.reason.get_or_insert(reason);
         let session = connection.session;
         self.read_on(conn);
-        self.wheel.set(conn.index, now.plus(self.limits.close_handshake_ms));
+        self.wheel
+            .set(conn.index, now.plus(self.limits.close_handshake_ms));
         if let Some(session) = session {
             self.leave(session);
             if let Some(entry) = self.sessions.get_mut(session) {
@@ -143,7 +201,9 @@ impl ShardCore {
 
     /// Drops what a paused connection had unread, and lets its socket be read: to see it end.
     fn read_on(&mut self, conn: ConnId) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
         if let Some(unread) = connection.unread.take() {
             self.meter.release(unread.len());
         }
@@ -154,11 +214,19 @@ impl ShardCore {
 
     /// All is sent on a connection that is being closed.
     pub(super) fn flushed(&mut self, now: Tick, conn: ConnId) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
         match &mut connection.stage {
-            Stage::Closing { peer_closed: true, .. } => self.end(now, conn),
+            Stage::Closing {
+                peer_closed: true, ..
+            } => self.end(now, conn),
             // Closing the socket with unread bytes would reset it, and the peer might never see why.
-            Stage::Closing { deaf: true, half_closed, .. } if !*half_closed => {
+            Stage::Closing {
+                deaf: true,
+                half_closed,
+                ..
+            } if !*half_closed => {
                 *half_closed = true;
                 self.closes.push_back((conn, Ending::HalfClose));
             }
@@ -168,7 +236,9 @@ impl ShardCore {
 
     /// Shuts the socket; the connection lives until the shell says that it has ended.
     pub(super) fn end(&mut self, now: Tick, conn: ConnId) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
         if connection.stage == Stage::Ending {
             return;
         }
@@ -184,17 +254,23 @@ impl ShardCore {
 
     pub(super) fn ended(&mut self, conn: ConnId) {
         self.read_on(conn);
-        let Some(connection) = self.connections.get(conn) else { return };
+        let Some(connection) = self.connections.get(conn) else {
+            return;
+        };
         if let Some(session) = connection.session {
             self.leave(session);
             if let Some(entry) = self.sessions.remove(session) {
-                self.stats.dropped(DropReason::PeerGone, entry.outbox.messages());
+                self.stats
+                    .dropped(DropReason::PeerGone, entry.outbox.messages());
             }
         }
-        let Some(connection) = self.connections.remove(conn) else { return };
+        let Some(connection) = self.connections.remove(conn) else {
+            return;
+        };
         self.wheel.cancel(conn.index);
         self.meter.release(connection.parser.held_bytes());
-        self.stats.closed(connection.reason.unwrap_or(CloseReason::PeerGone));
+        self.stats
+            .closed(connection.reason.unwrap_or(CloseReason::PeerGone));
         self.stats.connections.set(self.connections.len() as u64);
     }
 
@@ -205,7 +281,10 @@ impl ShardCore {
 
     pub(super) fn stop_some(&mut self, now: Tick) {
         let Some(place) = self.stopping else { return };
-        let end = self.connections.end().min(place.saturating_add(TURN_STOPS_MAX));
+        let end = self
+            .connections
+            .end()
+            .min(place.saturating_add(TURN_STOPS_MAX));
         for index in place..end {
             if let Some((conn, _)) = self.connections.at(index) {
                 let reason = CloseReason::Stopping;
@@ -220,8 +299,13 @@ impl ShardCore {
         if self.meter.bytes() + lane_bytes <= self.limits.memory_bytes_max {
             return;
         }
-        let open = self.connections.iter().filter(|(_, connection)| !connection.is_ending());
-        let mut held: Vec<_> = open.map(|(conn, connection)| (self.held_by(connection), conn)).collect();
+        let open = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| !connection.is_ending());
+        let mut held: Vec<_> = open
+            .map(|(conn, connection)| (self.held_by(connection), conn))
+            .collect();
         let most = TURN_EVICTIONS_MAX.min(held.len());
         if most == 0 {
             return;

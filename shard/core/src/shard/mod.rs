@@ -15,7 +15,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ringmain_proto::ws::{ParserSettings, Role};
 use ringmain_router::room::RoomMap;
-use ringmain_router::{Generation, HomeTable, PeerId, Publication, RoomId, RoomKey as RoomSecret, ShardFrame};
+use ringmain_router::{
+    Generation, HomeTable, PeerId, Publication, RoomId, RoomKey as RoomSecret, ShardFrame,
+};
 
 use crate::connection::Connection;
 use crate::dialect::Target;
@@ -191,9 +193,17 @@ pub struct ShardCore {
 impl ShardCore {
     /// An empty shard.
     pub fn new(config: ShardConfig, now: Tick) -> Self {
-        let ShardConfig { me, shards, room_secret, limits, stats } = config;
-        let parser_settings =
-            ParserSettings { role: Role::Server, message_bytes_max: limits.message_bytes_max };
+        let ShardConfig {
+            me,
+            shards,
+            room_secret,
+            limits,
+            stats,
+        } = config;
+        let parser_settings = ParserSettings {
+            role: Role::Server,
+            message_bytes_max: limits.message_bytes_max,
+        };
         ShardCore {
             me,
             shards,
@@ -241,7 +251,8 @@ impl ShardCore {
             return Err(Refusal::MemoryFull);
         }
         let conn = self.connections.insert(Connection::new(now));
-        self.wheel.set(conn.index, now.plus(self.limits.handshake_ms));
+        self.wheel
+            .set(conn.index, now.plus(self.limits.handshake_ms));
         self.stats.accepted.add(1);
         self.stats.connections.set(self.connections.len() as u64);
         Ok(conn)
@@ -278,7 +289,9 @@ impl ShardCore {
         self.stats.rooms.set(self.rooms.len() as u64);
         self.stats.rooms_home.set(self.home.len() as u64);
         self.stats.members.set(self.members as u64);
-        self.stats.memory_bytes.set((self.meter.bytes() + lane_bytes) as u64);
+        self.stats
+            .memory_bytes
+            .set((self.meter.bytes() + lane_bytes) as u64);
     }
 
     /// Whether there is work that needs no input but time: the next turn must come at once.
@@ -288,34 +301,46 @@ impl ShardCore {
             && self.deliveries.is_empty()
             && self.http_due.is_empty()
             && self.resumed.is_empty())
-            || self.stopping.is_some_and(|place| place < self.connections.end())
+            || self
+                .stopping
+                .is_some_and(|place| place < self.connections.end())
     }
 
     /// When the next turn must come if nothing happens before.
     pub fn poll_deadline(&self) -> Option<Tick> {
-        let overdue = self.outgoing.iter().filter_map(|outgoing| outgoing.frames.front());
-        let overdue = overdue.map(|(since, _)| since.plus(crate::limits::OUTGOING_WAIT_MS)).min();
+        let overdue = self
+            .outgoing
+            .iter()
+            .filter_map(|outgoing| outgoing.frames.front());
+        let overdue = overdue
+            .map(|(since, _)| since.plus(crate::limits::OUTGOING_WAIT_MS))
+            .min();
         self.wheel.next().into_iter().chain(overdue).min()
     }
 
     /// An upgrade that was decided.
     pub fn poll_verdict(&mut self) -> Option<(ConnId, Verdict)> {
-        std::iter::from_fn(|| self.verdicts.pop_front()).find(|(conn, _)| self.connections.get(*conn).is_some())
+        std::iter::from_fn(|| self.verdicts.pop_front())
+            .find(|(conn, _)| self.connections.get(*conn).is_some())
     }
 
     /// A socket to be shut. Its connection lives until [`Input::Ended`].
     pub fn poll_close(&mut self) -> Option<(ConnId, Ending)> {
-        std::iter::from_fn(|| self.closes.pop_front()).find(|(conn, _)| self.connections.get(*conn).is_some())
+        std::iter::from_fn(|| self.closes.pop_front())
+            .find(|(conn, _)| self.connections.get(*conn).is_some())
     }
 
     /// A connection that was paused and is to be read again.
     pub fn poll_readable(&mut self) -> Option<ConnId> {
-        std::iter::from_fn(|| self.readable.pop_front()).find(|conn| self.connections.get(*conn).is_some())
+        std::iter::from_fn(|| self.readable.pop_front())
+            .find(|conn| self.connections.get(*conn).is_some())
     }
 
     /// Whether the shell may read from a connection now.
     pub fn is_reading(&self, conn: ConnId) -> bool {
-        self.connections.get(conn).is_some_and(|connection| connection.pause.is_none())
+        self.connections
+            .get(conn)
+            .is_some_and(|connection| connection.pause.is_none())
     }
 
     /// Whether everything is closed that [`ShardFrame::Stop`] asked to close.

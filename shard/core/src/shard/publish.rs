@@ -17,17 +17,31 @@ impl ShardCore {
     /// Takes a publication of a local member. The caller has seen that the room and the shards it
     /// goes to take one more.
     pub(super) fn publish(&mut self, now: Tick, key: RoomKey, publication: Publication) {
-        let Some(room) = self.rooms.get(key) else { return };
+        let Some(room) = self.rooms.get(key) else {
+            return;
+        };
         let Some(cell) = room.interest.cell() else {
-            debug_assert!(false, "a member publishes to a room that home has not granted");
+            debug_assert!(
+                false,
+                "a member publishes to a room that home has not granted"
+            );
             return;
         };
         let Audience { mask, generation } = cell.audience();
         let publication = Arc::new(publication);
         for peer in PeerId::in_mask(mask & !self.me.bit()) {
-            let Some(outgoing) = self.outgoing.get_mut(peer.index()) else { continue };
+            let Some(outgoing) = self.outgoing.get_mut(peer.index()) else {
+                continue;
+            };
             let publication = publication.clone();
-            outgoing.frames.push_back((now, ShardFrame::Publish { room: room.id, generation, publication }));
+            outgoing.frames.push_back((
+                now,
+                ShardFrame::Publish {
+                    room: room.id,
+                    generation,
+                    publication,
+                },
+            ));
             if outgoing.frames.len() >= OUTGOING_FRAMES_MAX {
                 self.outgoing_full |= peer.bit();
             }
@@ -37,13 +51,22 @@ impl ShardCore {
 
     /// Begins the delivery of a publication to the members here.
     pub(super) fn begin_fan_out(&mut self, key: RoomKey, publication: Arc<Publication>) {
-        let Some(room) = self.rooms.get_mut(key) else { return };
-        let excluded = publication.exclude.is_some_and(|exclude| exclude.shard == self.me);
+        let Some(room) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let excluded = publication
+            .exclude
+            .is_some_and(|exclude| exclude.shard == self.me);
         if room.members.len() <= usize::from(excluded) {
             return;
         }
         let end = room.members.end();
-        room.fan_outs.push_back(FanOut { publication, cursor: 0, end, encoded: Default::default() });
+        room.fan_outs.push_back(FanOut {
+            publication,
+            cursor: 0,
+            end,
+            encoded: Default::default(),
+        });
         if !room.scheduled {
             room.scheduled = true;
             self.scheduled.push_back(key);
@@ -52,9 +75,18 @@ impl ShardCore {
 
     /// Takes a publication from another shard. One whose room is full is kept, and no more data is
     /// taken until it is in.
-    pub(super) fn published(&mut self, id: RoomId, generation: Generation, publication: Arc<Publication>) {
-        let Some(&key) = self.room_index.get(&id) else { return };
-        let Some(room) = self.rooms.get(key) else { return };
+    pub(super) fn published(
+        &mut self,
+        id: RoomId,
+        generation: Generation,
+        publication: Arc<Publication>,
+    ) {
+        let Some(&key) = self.room_index.get(&id) else {
+            return;
+        };
+        let Some(room) = self.rooms.get(key) else {
+            return;
+        };
         if !room.interest.covers(generation) {
             return;
         }
@@ -82,7 +114,9 @@ impl ShardCore {
         peer: PeerId,
         send: &mut impl FnMut(PeerId, ShardFrame) -> Result<(), ShardFrame>,
     ) {
-        let Some(outgoing) = self.outgoing.get_mut(peer.index()) else { return };
+        let Some(outgoing) = self.outgoing.get_mut(peer.index()) else {
+            return;
+        };
         while let Some((since, frame)) = outgoing.frames.pop_front() {
             if let Err(frame) = send(peer, frame) {
                 outgoing.frames.push_front((since, frame));
@@ -97,7 +131,10 @@ impl ShardCore {
     pub(super) fn drop_overdue(&mut self, now: Tick) {
         for index in 0..self.outgoing.len() {
             let frames = &mut self.outgoing[index].frames;
-            let overdue = frames.iter().take_while(|(since, _)| now.since(*since) >= OUTGOING_WAIT_MS).count();
+            let overdue = frames
+                .iter()
+                .take_while(|(since, _)| now.since(*since) >= OUTGOING_WAIT_MS)
+                .count();
             if overdue == 0 {
                 continue;
             }

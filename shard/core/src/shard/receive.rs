@@ -26,7 +26,9 @@ enum Stop {
 
 impl ShardCore {
     pub(super) fn received(&mut self, now: Tick, conn: ConnId, bytes: &mut [u8]) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
         connection.heard = now;
         connection.pinged = None;
         self.stats.bytes_in.add(bytes.len() as u64);
@@ -47,8 +49,12 @@ impl ShardCore {
 
     /// Parses messages until the bytes end, or there is no room for what they ask.
     fn parse(&mut self, now: Tick, conn: ConnId, mut input: &mut [u8]) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
-        let Some(session) = connection.session else { return };
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
+        let Some(session) = connection.session else {
+            return;
+        };
         let mut parser = std::mem::take(&mut connection.parser);
         let held = parser.held_bytes();
         let settings = self.parser_settings;
@@ -93,12 +99,17 @@ impl ShardCore {
     /// Looks for nothing but the peer's close frame: the connection is being closed.
     fn await_close(&mut self, now: Tick, conn: ConnId, mut input: &mut [u8]) {
         let settings = self.parser_settings;
-        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
         let held = connection.parser.held_bytes();
         let closed = loop {
-            match connection.parser.next(&settings, std::mem::take(&mut input)) {
+            match connection
+                .parser
+                .next(&settings, std::mem::take(&mut input))
+            {
                 Ok((Some(Event::Close(_)), _)) | Err(_) => break true,
-                Ok((_, rest)) if rest.is_empty() => break false,
+                Ok((_, [])) => break false,
                 Ok((_, rest)) => input = rest,
             }
         };
@@ -117,9 +128,19 @@ impl ShardCore {
         payload: Payload<'_>,
     ) -> Result<(), CloseReason> {
         self.stats.messages_in.add(1);
-        let Some(entry) = self.sessions.get(session) else { return Ok(()) };
+        let Some(entry) = self.sessions.get(session) else {
+            return Ok(());
+        };
         let mut dialect = entry.dialect;
-        let result = dialect.receive(kind, payload, &mut Handling { core: self, now, session });
+        let result = dialect.receive(
+            kind,
+            payload,
+            &mut Handling {
+                core: self,
+                now,
+                session,
+            },
+        );
         if let Some(entry) = self.sessions.get_mut(session) {
             entry.dialect = dialect;
         }
@@ -127,11 +148,21 @@ impl ShardCore {
     }
 
     /// Queues a message for one session.
-    pub(super) fn reply(&mut self, now: Tick, session: SessionId, opcode: Opcode, payload: Payload<'_>) {
-        let Some(entry) = self.sessions.get_mut(session) else { return };
+    pub(super) fn reply(
+        &mut self,
+        now: Tick,
+        session: SessionId,
+        opcode: Opcode,
+        payload: Payload<'_>,
+    ) {
+        let Some(entry) = self.sessions.get_mut(session) else {
+            return;
+        };
         match payload {
             Payload::Owned(payload) if payload.len() > INLINE_PAYLOAD_BYTES_MAX => {
-                entry.outbox.push(Encoded::message(opcode, &Bytes::from(payload), &self.meter));
+                entry
+                    .outbox
+                    .push(Encoded::message(opcode, &Bytes::from(payload), &self.meter));
             }
             payload => entry.outbox.push_copied(opcode, &payload, &self.meter),
         }
@@ -150,7 +181,8 @@ impl ShardCore {
             } else if entry.slow_since.is_none() {
                 entry.slow_since = Some(now);
                 let conn = entry.conn;
-                self.wheel.set_earlier(conn.index, now.plus(self.limits.outbox_soft_ms));
+                self.wheel
+                    .set_earlier(conn.index, now.plus(self.limits.outbox_soft_ms));
             }
         }
     }
@@ -166,20 +198,28 @@ impl ShardCore {
             return Some(Pause::Room);
         }
         let mask = room.interest.cell().map_or(0, |cell| cell.mask()) & self.outgoing_full;
-        ringmain_router::PeerId::in_mask(mask).next().map(Pause::Outgoing)
+        ringmain_router::PeerId::in_mask(mask)
+            .next()
+            .map(Pause::Outgoing)
     }
 
     fn pause(&mut self, conn: ConnId, session: SessionId, pause: Pause, unread: &[u8]) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
         connection.pause = Some(pause);
         connection.unread = Some(Box::new(unread.to_vec()));
         self.meter.hold(unread.len());
         self.stats.publishers_paused.add(1);
-        let Some(entry) = self.sessions.get_mut(session) else { return };
+        let Some(entry) = self.sessions.get_mut(session) else {
+            return;
+        };
         match pause {
             Pause::Outbox => entry.flush.paused = true,
             Pause::Room => {
-                let room = entry.membership.and_then(|membership| self.rooms.get_mut(membership.room));
+                let room = entry
+                    .membership
+                    .and_then(|membership| self.rooms.get_mut(membership.room));
                 if let Some(room) = room {
                     room.paused.push(conn);
                 }
@@ -190,7 +230,11 @@ impl ShardCore {
 
     /// Lets a connection that waits for this be read again, from the next turn on.
     pub(super) fn unpause(&mut self, conn: ConnId, pause: Pause) {
-        if self.connections.get(conn).is_some_and(|connection| connection.pause == Some(pause)) {
+        if self
+            .connections
+            .get(conn)
+            .is_some_and(|connection| connection.pause == Some(pause))
+        {
             self.resumed.push_back(conn);
         }
     }
@@ -198,8 +242,12 @@ impl ShardCore {
     /// Goes on with connections that were paused: first their unread bytes, then their socket.
     pub(super) fn resume(&mut self, now: Tick) {
         for _ in 0..TURN_RESUMES_MAX {
-            let Some(conn) = self.resumed.pop_front() else { break };
-            let Some(connection) = self.connections.get_mut(conn) else { continue };
+            let Some(conn) = self.resumed.pop_front() else {
+                break;
+            };
+            let Some(connection) = self.connections.get_mut(conn) else {
+                continue;
+            };
             if connection.pause.take().is_none() {
                 continue;
             }
@@ -229,7 +277,12 @@ impl Actions for Handling<'_> {
     }
 
     fn publish(&mut self, kind: PayloadKind, payload: Payload<'_>, to_self: bool) {
-        let Some(membership) = self.core.sessions.get(self.session).and_then(|entry| entry.membership) else {
+        let Some(membership) = self
+            .core
+            .sessions
+            .get(self.session)
+            .and_then(|entry| entry.membership)
+        else {
             return;
         };
         let me = MemberId {
@@ -242,6 +295,14 @@ impl Actions for Handling<'_> {
             Payload::Owned(bytes) => Bytes::from(bytes),
         };
         let exclude = (!to_self).then_some(me);
-        self.core.publish(self.now, membership.room, Publication { kind, payload, exclude });
+        self.core.publish(
+            self.now,
+            membership.room,
+            Publication {
+                kind,
+                payload,
+                exclude,
+            },
+        );
     }
 }

@@ -25,13 +25,18 @@ impl ShardCore {
                 key
             }
         };
-        let Some(room) = self.rooms.get_mut(key) else { return };
+        let Some(room) = self.rooms.get_mut(key) else {
+            return;
+        };
         if room.name != *name {
             self.refuse_join(session);
             return;
         }
         if let Some(entry) = self.sessions.get_mut(session) {
-            entry.membership = Some(Membership { room: key, position: None });
+            entry.membership = Some(Membership {
+                room: key,
+                position: None,
+            });
         }
         if room.interest.cell().is_some() {
             self.confirm_join(key, session);
@@ -42,17 +47,26 @@ impl ShardCore {
     }
 
     fn confirm_join(&mut self, key: RoomKey, session: SessionId) {
-        let Some(room) = self.rooms.get_mut(key) else { return };
-        let Some(entry) = self.sessions.get_mut(session) else { return };
+        let Some(room) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let Some(entry) = self.sessions.get_mut(session) else {
+            return;
+        };
         let position = Some(room.members.join(session.index));
-        entry.membership = Some(Membership { room: key, position });
+        entry.membership = Some(Membership {
+            room: key,
+            position,
+        });
         let conn = entry.conn;
         self.members += 1;
         self.grant(conn, Verdict::Granted);
     }
 
     fn refuse_join(&mut self, session: SessionId) {
-        let Some(entry) = self.sessions.get_mut(session) else { return };
+        let Some(entry) = self.sessions.get_mut(session) else {
+            return;
+        };
         entry.membership = None;
         let conn = entry.conn;
         self.grant(conn, Verdict::NameCollision);
@@ -60,9 +74,19 @@ impl ShardCore {
 
     /// Takes a session out of its room at once: nothing of the room follows.
     pub(super) fn leave(&mut self, session: SessionId) {
-        let Some(entry) = self.sessions.get_mut(session) else { return };
-        let Some(Membership { room: key, position }) = entry.membership.take() else { return };
-        let Some(room) = self.rooms.get_mut(key) else { return };
+        let Some(entry) = self.sessions.get_mut(session) else {
+            return;
+        };
+        let Some(Membership {
+            room: key,
+            position,
+        }) = entry.membership.take()
+        else {
+            return;
+        };
+        let Some(room) = self.rooms.get_mut(key) else {
+            return;
+        };
         match position {
             None => room.waiting.retain(|&waiting| waiting != session),
             Some(position) => {
@@ -72,7 +96,10 @@ impl ShardCore {
                 } else if let Some(moved) = room.members.leave(position)
                     && let Some((_, entry)) = self.sessions.at_mut(moved.session)
                 {
-                    entry.membership = Some(Membership { room: key, position: Some(moved.position) });
+                    entry.membership = Some(Membership {
+                        room: key,
+                        position: Some(moved.position),
+                    });
                 }
             }
         }
@@ -83,7 +110,9 @@ impl ShardCore {
 
     /// Notes what the shard wants of a room now; home is told at the end of the turn.
     fn update_interest(&mut self, key: RoomKey) {
-        let Some(room) = self.rooms.get_mut(key) else { return };
+        let Some(room) = self.rooms.get_mut(key) else {
+            return;
+        };
         let wanted = room.is_wanted();
         if room.interest.want(wanted, &mut self.generations) {
             self.untold.push_back(key);
@@ -97,9 +126,15 @@ impl ShardCore {
         generation: Generation,
         answer: Result<Grant, NameCollision>,
     ) {
-        let Some(&key) = self.room_index.get(&id) else { return };
-        let Some(room) = self.rooms.get_mut(key) else { return };
-        let Some(answer) = room.interest.answered(generation, answer) else { return };
+        let Some(&key) = self.room_index.get(&id) else {
+            return;
+        };
+        let Some(room) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let Some(answer) = room.interest.answered(generation, answer) else {
+            return;
+        };
         let waiting = std::mem::take(&mut room.waiting);
         for session in waiting {
             match answer {
@@ -118,15 +153,27 @@ impl ShardCore {
         send: &mut impl FnMut(PeerId, ShardFrame) -> Result<(), ShardFrame>,
     ) {
         for _ in 0..self.untold.len() {
-            let Some(key) = self.untold.pop_front() else { break };
-            let Some(room) = self.rooms.get_mut(key) else { continue };
-            let Some((generation, member)) = room.interest.untold() else { continue };
+            let Some(key) = self.untold.pop_front() else {
+                break;
+            };
+            let Some(room) = self.rooms.get_mut(key) else {
+                continue;
+            };
+            let Some((generation, member)) = room.interest.untold() else {
+                continue;
+            };
             let (id, name, home) = (room.id, room.name.clone(), room.home);
             if home == self.me {
                 room.interest.told();
                 self.home.interest(id, &name, home, generation, member);
             } else {
-                let frame = ShardFrame::Interest { room: id, name, from: self.me, generation, member };
+                let frame = ShardFrame::Interest {
+                    room: id,
+                    name,
+                    from: self.me,
+                    generation,
+                    member,
+                };
                 if send(home, frame).is_err() {
                     self.untold.push_back(key);
                     continue;
@@ -157,7 +204,12 @@ impl ShardCore {
                 stats.mesh_control_frames_out.add(1);
                 Ok(())
             });
-            if let Some(ShardFrame::Answer { room, generation, answer }) = own {
+            if let Some(ShardFrame::Answer {
+                room,
+                generation,
+                answer,
+            }) = own
+            {
                 self.answered(room, generation, answer);
             }
             if !taken {
@@ -167,25 +219,40 @@ impl ShardCore {
     }
 
     fn forget_if_released(&mut self, key: RoomKey) {
-        let Some(room) = self.rooms.get(key) else { return };
+        let Some(room) = self.rooms.get(key) else {
+            return;
+        };
         if room.interest.is_released() && !room.is_wanted() {
             let id = room.id;
             // Fan-outs that are left have no member to go to; a scheduled entry finds nothing.
-            let paused = self.rooms.remove(key).map(|room| room.paused).unwrap_or_default();
+            let paused = self
+                .rooms
+                .remove(key)
+                .map(|room| room.paused)
+                .unwrap_or_default();
             self.room_index.remove(&id);
             debug_assert!(paused.iter().all(|&conn| !self.is_member_of(conn, key)));
         }
     }
 
     fn is_member_of(&self, conn: ConnId, key: RoomKey) -> bool {
-        let session = self.connections.get(conn).and_then(|connection| connection.session);
+        let session = self
+            .connections
+            .get(conn)
+            .and_then(|connection| connection.session);
         let entry = session.and_then(|session| self.sessions.get(session));
-        entry.is_some_and(|entry| entry.membership.is_some_and(|membership| membership.room == key))
+        entry.is_some_and(|entry| {
+            entry
+                .membership
+                .is_some_and(|membership| membership.room == key)
+        })
     }
 
     /// Answers an upgrade.
     pub(super) fn grant(&mut self, conn: ConnId, verdict: Verdict) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
         if verdict == Verdict::Granted {
             // Not `enter`: the handshake's deadline runs from the accept.
             connection.stage = Stage::Granted;

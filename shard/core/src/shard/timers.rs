@@ -12,7 +12,9 @@ use crate::tick::Tick;
 impl ShardCore {
     pub(super) fn fire_timers(&mut self, now: Tick) {
         let mut due = std::mem::take(&mut self.due);
-        let all = self.wheel.advance(now, TURN_TIMERS_MAX, |owner| due.push(owner));
+        let all = self
+            .wheel
+            .advance(now, TURN_TIMERS_MAX, |owner| due.push(owner));
         if !all {
             self.stats.turns_over_budget.add(1);
         }
@@ -26,7 +28,9 @@ impl ShardCore {
 
     /// A connection's deadline has come, of whatever kind.
     fn deadline(&mut self, now: Tick, conn: ConnId) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
         match connection.stage {
             Stage::Http | Stage::Joining | Stage::Granted => {
                 connection.reason = Some(CloseReason::HandshakeTimeout);
@@ -39,7 +43,9 @@ impl ShardCore {
     }
 
     fn heartbeat(&mut self, now: Tick, conn: ConnId) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
         let session = connection.session;
         if connection.pause.is_some() {
             // Who is not read cannot be heard.
@@ -71,7 +77,15 @@ impl ShardCore {
 
     /// Sets an open connection's next deadline.
     pub(super) fn schedule(&mut self, now: Tick, conn: ConnId) {
-        let Some(Connection { pinged, heard, session, .. }) = self.connections.get(conn) else { return };
+        let Some(Connection {
+            pinged,
+            heard,
+            session,
+            ..
+        }) = self.connections.get(conn)
+        else {
+            return;
+        };
         let interval = self.limits.heartbeat_ms * spread_percent(conn) / 100;
         let heartbeat = match pinged {
             Some(pinged) => pinged.plus(self.limits.pong_wait_ms),

@@ -51,7 +51,9 @@ fn write_outbox(
         let (filled, offered) = outbox.slices(&mut slices);
         (send(conn, &slices[..filled]), offered)
     };
-    let WriteOutcome::Wrote(bytes) = outcome else { return (After::Gone, 0) };
+    let WriteOutcome::Wrote(bytes) = outcome else {
+        return (After::Gone, 0);
+    };
     outbox.sent(bytes);
     let after = match bytes {
         _ if bytes < offered => After::Blocked,
@@ -70,7 +72,11 @@ impl ShardCore {
         send: impl FnOnce(ConnId, &[IoSlice<'_>]) -> WriteOutcome,
     ) -> bool {
         while let Some(conn) = self.http_due.pop_front() {
-            if self.connections.get(conn).is_some_and(|connection| connection.http.is_some()) {
+            if self
+                .connections
+                .get(conn)
+                .is_some_and(|connection| connection.http.is_some())
+            {
                 self.write_http(now, conn, send);
                 return true;
             }
@@ -90,7 +96,9 @@ impl ShardCore {
             };
             let from_deliveries = self.deliveries_next == from_first;
             self.deliveries_next = !from_deliveries;
-            let Some(entry) = self.sessions.get_mut(session) else { continue };
+            let Some(entry) = self.sessions.get_mut(session) else {
+                continue;
+            };
             match from_deliveries {
                 true => entry.flush.in_deliveries = false,
                 false => entry.flush.in_replies = false,
@@ -110,7 +118,9 @@ impl ShardCore {
         send: impl FnOnce(ConnId, &[IoSlice<'_>]) -> WriteOutcome,
     ) {
         let soft = self.limits.outbox_soft();
-        let Some(entry) = self.sessions.get_mut(session) else { return };
+        let Some(entry) = self.sessions.get_mut(session) else {
+            return;
+        };
         let conn = entry.conn;
         let (after, bytes) = write_outbox(&mut entry.outbox, conn, send);
         self.stats.writes.add(1);
@@ -147,8 +157,12 @@ impl ShardCore {
         conn: ConnId,
         send: impl FnOnce(ConnId, &[IoSlice<'_>]) -> WriteOutcome,
     ) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
-        let Some(outbox) = &mut connection.http else { return };
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
+        let Some(outbox) = &mut connection.http else {
+            return;
+        };
         let (after, bytes) = write_outbox(outbox, conn, send);
         self.stats.writes.add(1);
         self.stats.bytes_out.add(bytes as u64);
@@ -165,7 +179,11 @@ impl ShardCore {
 
     /// All HTTP is out: what the session has queued may follow.
     fn http_sent(&mut self, now: Tick, conn: ConnId) {
-        match self.connections.get(conn).map(|connection| connection.stage) {
+        match self
+            .connections
+            .get(conn)
+            .map(|connection| connection.stage)
+        {
             Some(Stage::Open) => self.open_outbox(conn),
             Some(Stage::Closing { .. }) => self.flushed(now, conn),
             _ => {}
@@ -174,8 +192,16 @@ impl ShardCore {
 
     /// Lets a session's outbox flow, which the opening handshake has held back.
     pub(super) fn open_outbox(&mut self, conn: ConnId) {
-        let Some(session) = self.connections.get(conn).and_then(|connection| connection.session) else { return };
-        let Some(entry) = self.sessions.get_mut(session) else { return };
+        let Some(session) = self
+            .connections
+            .get(conn)
+            .and_then(|connection| connection.session)
+        else {
+            return;
+        };
+        let Some(entry) = self.sessions.get_mut(session) else {
+            return;
+        };
         entry.flush.open = true;
         if !entry.outbox.is_empty() && !entry.flush.in_deliveries {
             entry.flush.in_deliveries = true;
@@ -184,7 +210,9 @@ impl ShardCore {
     }
 
     pub(super) fn respond(&mut self, conn: ConnId, bytes: Bytes) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
         if connection.stage == Stage::Ending || bytes.is_empty() {
             return;
         }
@@ -197,12 +225,18 @@ impl ShardCore {
     }
 
     pub(super) fn writable(&mut self, conn: ConnId) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
         if std::mem::take(&mut connection.http_blocked) {
             self.http_due.push_back(conn);
         }
-        let Some(session) = connection.session else { return };
-        let Some(entry) = self.sessions.get_mut(session) else { return };
+        let Some(session) = connection.session else {
+            return;
+        };
+        let Some(entry) = self.sessions.get_mut(session) else {
+            return;
+        };
         entry.flush.blocked = false;
         if entry.flush.open && !entry.outbox.is_empty() && !entry.flush.in_deliveries {
             entry.flush.in_deliveries = true;
@@ -212,7 +246,9 @@ impl ShardCore {
 
     /// The socket takes nothing any more: what was queued is lost, and counted.
     fn write_failed(&mut self, now: Tick, conn: ConnId) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
         connection.http = None;
         if let Some(session) = connection.session {
             self.leave(session);
@@ -227,7 +263,9 @@ impl ShardCore {
     /// The largest holders of memory, to be closed when there is none left.
     pub(super) fn held_by(&self, connection: &Connection) -> usize {
         let unread = connection.unread.as_ref().map_or(0, |unread| unread.len());
-        let session = connection.session.and_then(|session| self.sessions.get(session));
+        let session = connection
+            .session
+            .and_then(|session| self.sessions.get(session));
         connection.parser.held_bytes() + unread + session.map_or(0, |entry| entry.outbox.bytes())
     }
 }

@@ -8,7 +8,9 @@ use ringmain_core::limits::TURN_WRITES_MAX;
 use ringmain_core::shard::{Ending, Input, ShardConfig, Verdict, WriteOutcome};
 use ringmain_core::{ConnId, Limits, ShardCore, ShardStats, Target, Tick};
 use ringmain_proto::ws::Opcode;
-use ringmain_router::{Doorbell, Lane, Mesh, MeshLimits, MeshPort, PeerId, RoomKey, RoomName, ShardFrame};
+use ringmain_router::{
+    Doorbell, Lane, Mesh, MeshLimits, MeshPort, PeerId, RoomKey, RoomName, ShardFrame,
+};
 
 use crate::Random;
 use crate::oracle::{Client, masked};
@@ -51,32 +53,61 @@ const OPEN_WINDOW: usize = 1 << 30;
 
 impl Node {
     pub fn new(cores: usize, rooms: usize, seed: u64) -> Self {
-        let limits = MeshLimits { data_frames_max: 4, control_frames_max: 4, data_bytes_max: 20_000 };
-        let bells = (0..cores).map(|_| Box::new(NoBell) as Box<dyn Doorbell>).collect();
-        let (ports, _) = Mesh::new(limits, bells, Box::new(NoBell)).into_ports();
+        let limits = MeshLimits {
+            data_frames_max: 4,
+            control_frames_max: 4,
+            data_bytes_max: 20_000,
+        };
+        let bells = (0..cores)
+            .map(|_| Box::new(NoBell) as Box<dyn Doorbell>)
+            .collect();
+        let (ports, _) = Mesh::new(limits, bells).into_ports();
         let mut key = [0; 16];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         let room_secret = RoomKey::new(key);
         let cores = ports.into_iter().enumerate().map(|(index, port)| {
             let stats = Arc::new(ShardStats::default());
             let me = PeerId::shard(index).expect("few cores");
-            let limits = Limits { heartbeat_ms: 400, pong_wait_ms: 2_000, ..Limits::default() };
-            let config = ShardConfig { me, shards: cores, room_secret, limits, stats: stats.clone() };
-            Core { core: ShardCore::new(config, Tick(0)), port, stats, clients: HashMap::new() }
+            let limits = Limits {
+                heartbeat_ms: 400,
+                pong_wait_ms: 2_000,
+                ..Limits::default()
+            };
+            let config = ShardConfig {
+                me,
+                shards: cores,
+                room_secret,
+                limits,
+                stats: stats.clone(),
+            };
+            Core {
+                core: ShardCore::new(config, Tick(0)),
+                port,
+                stats,
+                clients: HashMap::new(),
+            }
         });
         Node {
             now: Tick(0),
             cores: cores.collect(),
-            rooms: (0..rooms).map(|n| RoomName::new(format!("room-{n}").as_bytes()).expect("valid")).collect(),
+            rooms: (0..rooms)
+                .map(|n| RoomName::new(format!("room-{n}").as_bytes()).expect("valid"))
+                .collect(),
             clients: Vec::new(),
             sockets: Vec::new(),
         }
     }
 
     pub fn connect(&mut self, random: &mut Random) {
-        let (core, room) = (random.below(self.cores.len()), random.below(self.rooms.len()));
+        let (core, room) = (
+            random.below(self.cores.len()),
+            random.below(self.rooms.len()),
+        );
         let to_self = random.one_in(4);
-        let target = Target::Raw { room: self.rooms[room].clone(), to_self };
+        let target = Target::Raw {
+            room: self.rooms[room].clone(),
+            to_self,
+        };
         let it = &mut self.cores[core];
         let conn = it.core.admit(self.now).expect("there is room");
         it.core.handle(self.now, Input::Upgrade { conn, target });
@@ -98,13 +129,17 @@ impl Node {
 
     fn any_joined(&self, random: &mut Random) -> Option<usize> {
         let joined: Vec<_> = (0..self.sockets.len())
-            .filter(|&n| self.sockets[n].joined && !self.sockets[n].is_ended && !self.clients[n].is_closed)
+            .filter(|&n| {
+                self.sockets[n].joined && !self.sockets[n].is_ended && !self.clients[n].is_closed
+            })
             .collect();
         (!joined.is_empty()).then(|| joined[random.below(joined.len())])
     }
 
     pub fn publish(&mut self, random: &mut Random) {
-        let Some(publisher) = self.any_joined(random) else { return };
+        let Some(publisher) = self.any_joined(random) else {
+            return;
+        };
         let mut bytes = Vec::new();
         for _ in 0..1 + random.below(5) {
             let client = &mut self.clients[publisher];
@@ -120,9 +155,19 @@ impl Node {
     fn send_unsent(&mut self, client: usize) {
         let socket = &mut self.sockets[client];
         let core = &mut self.cores[socket.core].core;
-        if socket.joined && !socket.is_ended && !socket.unsent.is_empty() && core.is_reading(socket.conn) {
+        if socket.joined
+            && !socket.is_ended
+            && !socket.unsent.is_empty()
+            && core.is_reading(socket.conn)
+        {
             let mut bytes = std::mem::take(&mut socket.unsent);
-            core.handle(self.now, Input::Received { conn: socket.conn, bytes: &mut bytes });
+            core.handle(
+                self.now,
+                Input::Received {
+                    conn: socket.conn,
+                    bytes: &mut bytes,
+                },
+            );
         }
     }
 
@@ -153,7 +198,8 @@ impl Node {
         let socket = &mut self.sockets[client];
         if !std::mem::replace(&mut socket.is_ended, true) {
             let core = &mut self.cores[socket.core];
-            core.core.handle(self.now, Input::Ended { conn: socket.conn });
+            core.core
+                .handle(self.now, Input::Ended { conn: socket.conn });
             core.clients.remove(&socket.conn);
         }
     }
@@ -164,8 +210,14 @@ impl Node {
 
     /// A socket begins to take only a few bytes, or takes all again.
     pub fn toggle_socket(&mut self, random: &mut Random) {
-        let Some(client) = self.any_joined(random) else { return };
-        let window = if self.sockets[client].window == OPEN_WINDOW { random.below(3_000) } else { OPEN_WINDOW };
+        let Some(client) = self.any_joined(random) else {
+            return;
+        };
+        let window = if self.sockets[client].window == OPEN_WINDOW {
+            random.below(3_000)
+        } else {
+            OPEN_WINDOW
+        };
         self.set_window(client, window);
     }
 
@@ -174,7 +226,9 @@ impl Node {
         socket.window = window;
         if window > 0 && std::mem::take(&mut socket.is_blocked) && !socket.is_ended {
             let conn = socket.conn;
-            self.cores[socket.core].core.handle(self.now, Input::Writable { conn });
+            self.cores[socket.core]
+                .core
+                .handle(self.now, Input::Writable { conn });
         }
     }
 
@@ -185,7 +239,9 @@ impl Node {
                 if lane == Lane::Data && !core.takes_data() {
                     break;
                 }
-                let Some(frame) = port.receive(lane) else { break };
+                let Some(frame) = port.receive(lane) else {
+                    break;
+                };
                 core.handle(self.now, Input::Frame(frame));
             }
         }
@@ -201,13 +257,27 @@ impl Node {
     }
 
     fn write_one(&mut self, index: usize) -> bool {
-        let Node { cores, sockets, clients, now, .. } = self;
-        let Core { core, clients: of, .. } = &mut cores[index];
+        let Node {
+            cores,
+            sockets,
+            clients,
+            now,
+            ..
+        } = self;
+        let Core {
+            core, clients: of, ..
+        } = &mut cores[index];
         core.poll_write(*now, |conn, slices| {
             let client = of[&conn];
             let socket = &mut sockets[client];
-            let mut bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
-            assert!(!bytes.is_empty() && !socket.is_blocked, "a write that was not due");
+            let mut bytes: Vec<u8> = slices
+                .iter()
+                .flat_map(|slice| slice.iter().copied())
+                .collect();
+            assert!(
+                !bytes.is_empty() && !socket.is_blocked,
+                "a write that was not due"
+            );
             let offered = bytes.len();
             bytes.truncate(socket.window);
             if socket.window != OPEN_WINDOW {
@@ -240,7 +310,9 @@ impl Node {
         for client in 0..self.clients.len() {
             if self.sockets[client].core == index {
                 for payload in std::mem::take(&mut self.clients[client].pongs) {
-                    self.sockets[client].unsent.extend_from_slice(&masked(Opcode::Pong, &payload));
+                    self.sockets[client]
+                        .unsent
+                        .extend_from_slice(&masked(Opcode::Pong, &payload));
                 }
                 self.send_unsent(client);
             }
@@ -249,13 +321,23 @@ impl Node {
 
     fn join(&mut self, index: usize, client: usize) {
         let room = self.clients[client].room;
-        let begun = self.clients.iter().enumerate().filter(|(_, other)| other.room == room);
+        let begun = self
+            .clients
+            .iter()
+            .enumerate()
+            .filter(|(_, other)| other.room == room);
         let begun_before = begun.map(|(n, other)| (n, other.begun)).collect();
         self.clients[client].begun_before = begun_before;
         self.sockets[client].joined = true;
         let conn = self.sockets[client].conn;
         let core = &mut self.cores[index].core;
-        core.handle(self.now, Input::Respond { conn, bytes: Bytes::new() });
+        core.handle(
+            self.now,
+            Input::Respond {
+                conn,
+                bytes: Bytes::new(),
+            },
+        );
         core.handle(self.now, Input::Upgraded { conn });
     }
 
@@ -264,20 +346,49 @@ impl Node {
         for client in 0..self.sockets.len() {
             self.set_window(client, OPEN_WINDOW);
         }
-        for _ in 0..400 {
+        // At rest: three rounds in which nothing moved. A round may take no frame at all.
+        let (mut moved, mut still) = (self.moved(), 0);
+        for _ in 0..5_000 {
             for core in 0..self.cores.len() {
                 self.turn(core, random);
             }
+            let idle = self
+                .cores
+                .iter()
+                .all(|it| !it.core.has_work() && it.port.is_empty());
+            still = if idle && moved == self.moved() {
+                still + 1
+            } else {
+                0
+            };
+            moved = self.moved();
+            if still == 3 {
+                return;
+            }
         }
-        for (index, core) in self.cores.iter().enumerate() {
-            assert!(!core.core.has_work() && core.port.is_empty(), "core {index} does not come to rest");
+        panic!("the node does not come to rest");
+    }
+
+    /// Everything that moves is counted somewhere.
+    fn moved(&self) -> u64 {
+        let mut sum = 0;
+        for core in &self.cores {
+            core.stats.each(|metric, value| {
+                if metric.name != "turns" {
+                    sum += value;
+                }
+            });
         }
+        sum
     }
 
     pub fn check_members(&self) {
         for core in &self.cores {
-            assert!(core.stats.drops.iter().all(|dropped| dropped.get() == 0) || self.any_left(), "nothing is dropped");
-            assert_eq!(core.stats.room_gaps.get(), 0);    
+            assert!(
+                core.stats.drops.iter().all(|dropped| dropped.get() == 0) || self.any_left(),
+                "nothing is dropped"
+            );
+            assert_eq!(core.stats.room_gaps.get(), 0);
         }
         for (index, client) in self.clients.iter().enumerate() {
             let socket = &self.sockets[index];
@@ -307,9 +418,21 @@ impl Node {
 
     pub fn check_empty(&self) {
         for (index, core) in self.cores.iter().enumerate() {
-            assert_eq!(core.core.rooms(), (0, 0), "core {index}: rooms that nobody holds");
-            assert_eq!(core.core.connections(), 0, "core {index}: connections that are gone");
-            assert_eq!(core.core.memory_bytes(), 0, "core {index}: memory that nobody holds");
+            assert_eq!(
+                core.core.rooms(),
+                (0, 0),
+                "core {index}: rooms that nobody holds"
+            );
+            assert_eq!(
+                core.core.connections(),
+                0,
+                "core {index}: connections that are gone"
+            );
+            assert_eq!(
+                core.core.memory_bytes(),
+                0,
+                "core {index}: memory that nobody holds"
+            );
         }
     }
 }

@@ -40,17 +40,27 @@ impl Client {
         payload.extend_from_slice(&(publisher as u32).to_le_bytes());
         payload.extend_from_slice(&sequence.to_le_bytes());
         // Some are long enough to travel beside their header, not behind it.
-        let filling = if sequence.is_multiple_of(7) { 5_000 } else { 10 };
+        let filling = if sequence.is_multiple_of(7) {
+            5_000
+        } else {
+            10
+        };
         payload.resize(payload.len() + filling, publisher as u8 ^ sequence as u8);
         payload
     }
 
     /// Takes what the server has written.
     pub fn read(&mut self, mut bytes: Vec<u8>) {
-        let settings = ParserSettings { role: Role::Client, message_bytes_max: 1 << 20 };
+        let settings = ParserSettings {
+            role: Role::Client,
+            message_bytes_max: 1 << 20,
+        };
         let mut rest = &mut bytes[..];
         while !rest.is_empty() {
-            let (event, left) = self.parser.next(&settings, rest).expect("the server speaks WebSocket");
+            let (event, left) = self
+                .parser
+                .next(&settings, rest)
+                .expect("the server speaks WebSocket");
             match event {
                 Some(Event::Message { payload, .. }) => self.message(&payload),
                 Some(Event::Ping(payload)) => self.pongs.push(payload.to_vec()),
@@ -62,7 +72,8 @@ impl Client {
     }
 
     fn message(&mut self, payload: &[u8]) {
-        let word = |at: usize| u32::from_le_bytes(payload[at..at + 4].try_into().expect("four bytes"));
+        let word =
+            |at: usize| u32::from_le_bytes(payload[at..at + 4].try_into().expect("four bytes"));
         let (room, publisher, sequence) = (word(0) as usize, word(4) as usize, word(8));
         assert_eq!(room, self.room, "a message of another room");
         let expected = Client::payload(room, publisher, sequence);
@@ -75,7 +86,11 @@ impl Client {
         );
         let received = self.received.entry(publisher).or_default();
         if let Some(&last) = received.last() {
-            assert_eq!(sequence, last + 1, "publisher {publisher}: exactly once and in order");
+            assert_eq!(
+                sequence,
+                last + 1,
+                "publisher {publisher}: exactly once and in order"
+            );
         }
         received.push(sequence);
     }
@@ -92,9 +107,17 @@ impl Client {
         if begun == before {
             return;
         }
-        let received = received.unwrap_or_else(|| panic!("nothing of publisher {publisher}, {begun} begun"));
-        assert_eq!(received.last(), Some(&(begun - 1)), "the last message of publisher {publisher}");
-        assert!(received[0] <= before, "the first after the join of publisher {publisher}");
+        let received =
+            received.unwrap_or_else(|| panic!("nothing of publisher {publisher}, {begun} begun"));
+        assert_eq!(
+            received.last(),
+            Some(&(begun - 1)),
+            "the last message of publisher {publisher}"
+        );
+        assert!(
+            received[0] <= before,
+            "the first after the join of publisher {publisher}"
+        );
     }
 }
 

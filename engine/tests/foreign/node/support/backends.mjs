@@ -4,6 +4,7 @@
 import { after, afterEach, before, describe } from 'node:test';
 import { Client } from './client.mjs';
 import { Engine } from './engine.mjs';
+import { destroyAllRaw } from './raw.mjs';
 
 export const BACKENDS = (process.env.RINGMAIN_BACKENDS ?? 'uring,epoll').split(',');
 
@@ -18,7 +19,10 @@ export function onEachBackend(title, options, define) {
       before(async () => {
         engine = await Engine.start({ backend, ...options });
       });
-      afterEach(() => Client.abandonAll());
+      afterEach(() => {
+        Client.abandonAll();
+        destroyAllRaw();
+      });
       after(async () => {
         await engine?.stop();
       });

@@ -12,7 +12,9 @@ const OUTPUT_CHARS_MAX = 1 << 20;
 function binary() {
   const path = process.env.RINGMAIN_BINARY;
   if (!path) {
-    throw new Error('RINGMAIN_BINARY is not set: build the engine and set it to the binary, or run `scripts/test foreign-node`');
+    throw new Error(
+      'RINGMAIN_BINARY is not set: build the engine and set it to the binary, or run `scripts/test foreign-node`',
+    );
   }
   try {
     accessSync(path, constants.X_OK);
@@ -91,7 +93,8 @@ export class Engine {
       died,
     ]);
     const metrics = await this.metrics();
-    assert.equal(metrics.sum(METRICS.io_backend, { backend: this.backend }), 1, `the engine does not run on ${this.backend}`);
+    const runsOnIt = metrics.sum(METRICS.io_backend, { backend: this.backend });
+    assert.equal(runsOnIt, 1, `the engine does not run on ${this.backend}`);
   }
 
   get pid() {

@@ -6,9 +6,18 @@ import { within } from './deadline.mjs';
 
 const MASK = Buffer.from([0x11, 0x22, 0x33, 0x44]);
 
+const open = new Set();
+
+/** Cuts whatever a test has left open, so that a failed test does not fail those after it. */
+export function destroyAllRaw() {
+  for (const socket of open) socket.destroy();
+}
+
 /** Connects and upgrades; gives the socket, paused at the first byte after the answer. */
 export async function rawOpen(engine, path) {
   const socket = net.connect(engine.port, engine.host);
+  open.add(socket);
+  socket.on('close', () => open.delete(socket));
   socket.on('error', () => {});
   await within(once(socket, 'connect'), 'a TCP connection');
   socket.write(

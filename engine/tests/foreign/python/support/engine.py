@@ -22,7 +22,9 @@ def binary():
             "RINGMAIN_BINARY is not set: build the engine and set it to the binary, or run `scripts/test foreign-python`"
         )
     if not os.access(path, os.X_OK):
-        raise RuntimeError(f"RINGMAIN_BINARY={path} is not an executable file: build it, or run `scripts/test foreign-python`")
+        raise RuntimeError(
+            f"RINGMAIN_BINARY={path} is not an executable file: build it, or run `scripts/test foreign-python`"
+        )
     return path
 
 
