@@ -1,1 +1,27 @@
-//! placeholder
+//! Runs one [`ShardCore`](ringmain_core::ShardCore) on a pinned thread: accepts connections, speaks
+//! HTTP until the upgrade, moves bytes between sockets and core, frames between core and mesh.
+//!
+//! [`start`] starts all shards of a node.
+#![forbid(unsafe_code)]
+
+mod accept;
+mod connection;
+mod http;
+mod node;
+mod pulse;
+mod shell;
+mod sockets;
+
+pub use node::{Node, NodeConfig, ShardError, ShardHandle, StartError, start};
+pub use pulse::Pulse;
+
+/// Descriptors that a shard keeps back, to answer those for whom there is no room.
+pub const DESCRIPTORS_RESERVED: usize = 64;
+/// Connections that a shard accepts before it looks at the others again.
+pub const TURN_ACCEPTS_MAX: usize = 64;
+/// How long accepting pauses for want of a descriptor, in milliseconds, if none is freed before.
+pub const ACCEPT_RETRY_MS: u64 = 100;
+/// How long a refused connection has to read its answer, in milliseconds.
+pub const REFUSAL_MS: u64 = 1_000;
+/// Bytes received in one call: the one receive buffer of a shard.
+pub const RECEIVE_BYTES_MAX: usize = 128 * 1024;

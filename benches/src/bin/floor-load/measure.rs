@@ -24,10 +24,12 @@ impl Reading {
         })
     }
 
-    /// Messages received and server CPU nanoseconds between `self` and `end`, as a JSON list.
-    pub fn slice(&self, end: &Self) -> String {
-        let nanoseconds = (end.server_seconds - self.server_seconds) * 1e9;
-        format!("[{},{nanoseconds:.0}]", end.received - self.received)
+    /// When, how many messages so far, and the server's CPU seconds so far, as a JSON list.
+    pub fn as_json(&self) -> String {
+        format!(
+            "[{:.6},{},{:.9}]",
+            self.clock_seconds, self.received, self.server_seconds
+        )
     }
 
     /// The report, in JSON without its outer braces, of what was between `self` and `end`.

@@ -10,7 +10,7 @@ use crate::measure::Reading;
 
 const WARM_UP: Duration = Duration::from_secs(1);
 /// A machine with other users has quiet moments; slices let them be told from the loud ones.
-const SLICE: Duration = Duration::from_millis(200);
+const SLICE: Duration = Duration::from_millis(50);
 /// How long the last messages may take to arrive.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -80,14 +80,11 @@ pub fn run(plan: &Plan) -> io::Result<String> {
         faults, received, ..
     } = &run;
     let expected = run.expected();
-    let slices: Vec<String> = readings
-        .windows(2)
-        .map(|pair| pair[0].slice(&pair[1]))
-        .collect();
+    let readings: Vec<String> = readings.iter().map(Reading::as_json).collect();
     Ok(format!(
-        "{{{},\"server_cpu_slices\":[{}],\"received\":{received},\"expected\":{expected},\"lost\":{},\"duplicated\":0,\"reordered\":{},\"corrupt\":{}}}",
+        "{{{},\"readings\":[{}],\"received\":{received},\"expected\":{expected},\"lost\":{},\"duplicated\":0,\"reordered\":{},\"corrupt\":{}}}",
         begin.report(&end),
-        slices.join(","),
+        readings.join(","),
         faults.lost.max(expected.saturating_sub(*received)),
         faults.out_of_order,
         faults.corrupt,

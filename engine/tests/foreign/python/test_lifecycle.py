@@ -100,7 +100,7 @@ def test_a_stop_comes_after_everything_that_was_queued(start_engine, join):
             assert opcode == BINARY, f"opcode {opcode} with {payload[:50]!r} where message {i} was due"
             assert payload == struct.pack(">I", i) * (payload_bytes // 4), f"message {i} is not what was sent"
         raw.expect_close(1001)
-        raw.__exit__()
+        raw.close()
     assert engine.wait_for_end() == 0
 
 
@@ -112,7 +112,7 @@ def test_a_stop_ends_the_listening_at_once(start_engine):
         opcode, payload = silent.frame()
         assert (opcode, payload[:2]) == (CLOSE, struct.pack(">H", 1001))
         with pytest.raises(OSError):
-            until(lambda: Raw(engine).__exit__(), "a new connection was refused", seconds=2)
+            until(lambda: Raw(engine).close(), "a new connection was refused", seconds=2)
         assert engine.wait_for_end() == 0
 
 

@@ -11,34 +11,35 @@ MAX = 12
 
 def test_an_engine_that_is_full_says_so_and_when_to_come_again(start_engine):
     engine = start_engine("--connections-max", str(MAX))
-    with_frames = []
+    admitted = []
     refused = []
     for _ in range(3 * MAX):
         raw = Raw(engine)
         raw.send(upgrade_request("/echo"))
         response = raw.response()
         if response.status == 101:
-            with_frames.append(raw)
+            admitted.append(raw)
         else:
             refused.append(response)
             raw.expect_end()
-    assert len(with_frames) == MAX
+            raw.close()
+    assert len(admitted) == MAX
     for response in refused:
         assert response.status == 503
         assert int(response.headers["retry-after"]) > 0
-    for raw in with_frames:
+    for raw in admitted:
         raw.send(frame(TEXT, b"those within are served"))
         assert raw.frame() == (TEXT, b"those within are served")
 
-    for raw in with_frames:
-        raw.__exit__()
+    for raw in admitted:
+        raw.close()
 
-    def admitted():
+    def is_admitted():
         with Raw(engine) as raw:
             raw.send(upgrade_request("/echo") + frame(TEXT, b"room again"))
             return raw.response().status == 101 and raw.frame() == (TEXT, b"room again")
 
-    until(admitted, "a connection was admitted again")
+    until(is_admitted, "a connection was admitted again")
 
 
 def test_a_client_library_is_told_that_the_engine_is_full(start_engine, join):

@@ -101,12 +101,3 @@ def test_takes_a_request_byte_by_byte(engine):
             raw.send(bytes([byte]))
         assert raw.response().status == 101
         assert raw.frame() == (TEXT, b"slowly")
-
-
-def test_answers_a_client_that_closes_its_sending_side_behind_its_first_frames(engine):
-    with Raw(engine) as raw:
-        raw.send(upgrade_request("/echo") + frame(TEXT, b"last words"))
-        raw.end_sending()
-        assert raw.response().status == 101
-        assert raw.frame() == (TEXT, b"last words")
-        raw.expect_end()

@@ -92,13 +92,14 @@ class Raw:
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Drops the connection without a word."""
         self._socket.close()
 
     def send(self, data):
         self._socket.sendall(data)
-
-    def end_sending(self):
-        self._socket.shutdown(socket.SHUT_WR)
 
     def _more(self):
         data = self._socket.recv(1 << 18)

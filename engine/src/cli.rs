@@ -1,0 +1,187 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Layer;
+use crate::config::cpus::CpuSelection;
+use crate::config::value::{
+    Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  ringmain                                         serve on 127.0.0.1:8000, one shard a core
+  ringmain --listen 0.0.0.0:8000 --admin off       serve everyone, without metrics
+  ringmain --config ringmain.toml --shards 4       flags win over the environment, that over the file
+  RINGMAIN_HEARTBEAT_SECONDS=60 ringmain           every key can be set in the environment
+  ringmain config default > ringmain.toml          a file with all keys, explained
+  ringmain config check --config ringmain.toml     what is wrong with it, or what it comes to
+
+Signals: SIGTERM and SIGINT (Ctrl-C) close every connection with 1001 and end; a second one ends at once.
+Exit codes: 0 stopped as asked; 1 could not start, failed, or a second signal; 2 wrong command line or
+configuration; 70 internal error.";
+
+/// A thread-per-core real-time connection engine.
+#[derive(Debug, Parser)]
+#[command(name = "ringmain", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; without a command, serve.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to serve.
+    #[command(flatten)]
+    pub serve: ServeFlags,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Accept connections until a signal ends it; the same as no command
+    Serve(ServeFlags),
+    /// Print or check a configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// What to do with a configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print a configuration file with all keys, their meaning and their defaults
+    Default,
+    /// Say what is wrong with file and environment, or print what they come to
+    Check {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+/// How to serve. The help of each flag is short; `config default` explains.
+#[derive(Debug, Default, Args)]
+pub struct ServeFlags {
+    /// Where clients connect; port 0 for any that is free [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<Address>,
+    /// Where health and metrics are, or `off` [default: 127.0.0.1:8001]
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin: Option<AdminAddress>,
+    /// Shards, at most 62 [default: one a core]
+    #[arg(long, value_name = "NUMBER")]
+    pub shards: Option<Count>,
+    /// CPUs that the shards are pinned to, in turn, such as 0,2-3 [default: all allowed]
+    #[arg(long, value_name = "LIST")]
+    pub cpus: Option<CpuSelection>,
+    /// How the shards do input and output: auto, uring or epoll [default: auto]
+    #[arg(long, value_name = "BACK END")]
+    pub io: Option<Io>,
+    /// The largest message, such as 65536 or 64KiB [default: 64KiB]
+    #[arg(long, value_name = "SIZE")]
+    pub message_bytes_max: Option<ByteSize>,
+    /// Connections that the node accepts [default: 1000000]
+    #[arg(long, value_name = "NUMBER")]
+    pub connections_max: Option<Count>,
+    /// Memory for messages, such as 8GiB [default: 3/4 of the control group's or the host's]
+    #[arg(long, value_name = "SIZE", visible_alias = "memory-max")]
+    pub memory_bytes_max: Option<ByteSize>,
+    /// Connections of a shard that may wait to be accepted [default: 4096]
+    #[arg(long, value_name = "NUMBER")]
+    pub backlog: Option<Count>,
+    /// Silence after which a client is pinged [default: 25]
+    #[arg(long, value_name = "SECONDS")]
+    pub heartbeat_seconds: Option<Seconds>,
+    /// What is logged: a level, or levels by target [default: info]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<LogFilter>,
+    /// How a line of the log looks: text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// The configuration file, in TOML; also RINGMAIN_CONFIG
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl ServeFlags {
+    /// What the flags set, as a layer of the configuration.
+    pub fn layer(&self) -> Layer {
+        macro_rules! values {
+            ($($key:ident),*) => {
+                [$((stringify!($key), self.$key.as_ref().map(ToString::to_string))),*]
+            };
+        }
+        let values = values!(
+            listen,
+            admin,
+            shards,
+            cpus,
+            io,
+            message_bytes_max,
+            connections_max,
+            memory_bytes_max,
+            backlog,
+            heartbeat_seconds,
+            log,
+            log_format
+        );
+        let set = values
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)));
+        Layer::flags(set)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Settings};
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serving_needs_no_command_and_takes_the_same_flags_with_it() {
+        let bare = Cli::try_parse_from(["ringmain", "--shards", "3"]).unwrap();
+        assert!(bare.command.is_none());
+        let Some(Command::Serve(serve)) =
+            Cli::try_parse_from(["ringmain", "serve", "--shards", "3"])
+                .unwrap()
+                .command
+        else {
+            panic!("no serve");
+        };
+        assert_eq!(bare.serve.layer(), serve.layer());
+    }
+
+    #[test]
+    fn the_defaults_in_the_help_are_the_defaults() {
+        let help = Cli::command().render_long_help().to_string();
+        let help: String = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for key in &crate::config::keys::KEYS {
+            let flag = format!("--{} <", key.name.replace('_', "-"));
+            let default = format!("[default: {}]", (key.show)(&Settings::default()));
+            let words = ["shards", "cpus", "memory_bytes_max"];
+            if help.contains(&flag) && !words.contains(&key.name) {
+                assert!(help.contains(&default), "{flag} {default}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_flag_sets_its_key() {
+        let arguments = "ringmain --listen [::1]:1 --admin off --shards 2 --cpus 0-1 --io epoll \
+            --message-bytes-max 1MiB --connections-max 5 --memory-max 1GiB --backlog 6 \
+            --heartbeat-seconds 0.5 --log warn --log-format json";
+        let cli = Cli::try_parse_from(arguments.split_whitespace()).unwrap();
+        let config = Config::merge(&[cli.serve.layer()]).unwrap();
+        let default = Settings::default();
+        let changed = crate::config::keys::KEYS.iter().filter(|key| {
+            (key.show)(&config.settings) != (key.show)(&default)
+        });
+        assert_eq!(changed.count(), 12);
+        assert_eq!(config.origin("memory_bytes_max").to_string(), "--memory-bytes-max");
+    }
+}

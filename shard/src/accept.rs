@@ -1,0 +1,84 @@
+//! Accepting connections, and refusing them in a way that they can read.
+
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use ringmain_core::Refusal;
+use ringmain_rt::{Socket, socket};
+
+use crate::connection;
+use crate::shell::{Reading, Shell};
+use crate::{DESCRIPTORS_RESERVED, TURN_ACCEPTS_MAX};
+
+/// Accepts until the listener is shut.
+pub async fn accept(shell: Rc<Shell>) {
+    let listener = shell.listener().clone();
+    loop {
+        if shell.turn(|core, _| core.is_stopping()) || listener.readable().await.is_err() {
+            return;
+        }
+        for _ in 0..TURN_ACCEPTS_MAX {
+            if shell.refusals() >= DESCRIPTORS_RESERVED {
+                // The reserve is used up: who comes now waits in the system's queue.
+                shell.descriptor_freed().await;
+                break;
+            }
+            match listener.accept() {
+                Ok(fd) => admit(&shell, fd),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if is_out_of_descriptors(&error) => {
+                    tracing::warn!(%error, "accepting pauses until a connection ends");
+                    shell.descriptor_freed().await;
+                    break;
+                }
+                // Shut, or the peer was gone before it was accepted.
+                Err(_) => break,
+            }
+        }
+    }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    // EMFILE, ENFILE, ENOBUFS, ENOMEM
+    matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
+}
+
+fn admit(shell: &Rc<Shell>, fd: OwnedFd) {
+    let Ok(socket) = Socket::new(fd) else { return };
+    let socket = Rc::new(socket);
+    let admitted = if shell.is_full() {
+        Err(Refusal::ConnectionsMax)
+    } else {
+        shell.turn(|core, now| core.admit(now))
+    };
+    match admitted {
+        Ok(conn) => {
+            shell.opened(conn, socket.clone());
+            ringmain_rt::spawn(connection::serve(shell.clone(), socket, conn));
+        }
+        Err(refusal) => {
+            shell.stats().refused.add(1);
+            ringmain_rt::spawn(refuse(shell.clone(), socket, refusal));
+        }
+    }
+}
+
+/// Answers 503 and lets the peer read it: a socket that is closed with unread bytes is reset, and
+/// the answer may be lost with it.
+async fn refuse(shell: Rc<Shell>, socket: Rc<Socket>, refusal: Refusal) {
+    shell.refuse(socket.clone());
+    let text = format!("{refusal}; try again later, or on another node\n");
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n{text}",
+        text.len()
+    );
+    // Before the request is read: a client that waits for its turn to speak is told at once.
+    let _ = socket::send(socket.fd(), &[IoSlice::new(answer.as_bytes())]);
+    socket.shutdown(Shutdown::Write);
+    while socket.readable().await.is_ok()
+        && shell.receive(&socket, |_| Reading::Open) != Reading::Ended
+    {}
+    shell.refusal_done(&socket);
+}

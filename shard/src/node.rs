@@ -1,0 +1,487 @@
+//! All shards of a node: how they are started, watched and stopped.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use ringmain_core::limits::{LANE_CONTROL_FRAMES_MAX, LANE_DATA_BYTES_MAX, LANE_DATA_FRAMES_MAX};
+use ringmain_core::shard::ShardConfig;
+use ringmain_core::{Limits, ShardCore, ShardStats, Tick};
+use ringmain_router::mesh::ControlPort;
+use ringmain_router::{
+    Doorbell, Mesh, MeshLimits, MeshPort, PeerId, RoomKey, SHARDS_MAX, ShardFrame,
+};
+use ringmain_rt::descriptors::{self, Table};
+use ringmain_rt::socket::{self, Bound};
+use ringmain_rt::thread::ThreadSetup;
+use ringmain_rt::{Backend, Bell, driver, thread};
+
+use crate::accept;
+use crate::pulse::Pulse;
+use crate::shell::{self, Shell, ShellParts};
+use crate::{DESCRIPTORS_RESERVED, TURN_ACCEPTS_MAX};
+
+/// How a node is set up.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The public address; port 0 for any that is free.
+    pub listen: SocketAddr,
+    /// Connections that may wait to be accepted, a shard.
+    pub backlog: u32,
+    /// One entry a shard: the core that it is pinned to.
+    pub cpus: Vec<Option<usize>>,
+    /// What the shards run on.
+    pub backend: Backend,
+    /// The bounds of each shard; of the memory, each one's share.
+    pub limits: Limits,
+    /// Connections that the whole node may have.
+    pub connections_max: usize,
+    /// Open descriptors that a table may have.
+    pub descriptors_max: usize,
+    /// The secret under which room names are hashed.
+    pub room_secret: RoomKey,
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No shard, or more than there may be.
+    #[error("{0} shards were asked for; a node has 1 to {SHARDS_MAX}")]
+    ShardCount(usize),
+    /// The public address cannot be had.
+    #[error(
+        "cannot listen on {address}: {source}. Choose another address with --listen, or stop whatever uses this one"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The doorbells need descriptors.
+    #[error(
+        "cannot make the doorbells of {shards} shards: {source}. Raise the limit of open files (ulimit -n)"
+    )]
+    Doorbells {
+        /// How many shards.
+        shards: usize,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A thread did not start.
+    #[error("shard {shard} did not start: {source}")]
+    Thread {
+        /// Which shard.
+        shard: usize,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A thread could not be pinned.
+    #[error(
+        "shard {shard} cannot be pinned to CPU {cpu}: {source}. Choose among the CPUs that the process may use with --cpus"
+    )]
+    Pin {
+        /// Which shard.
+        shard: usize,
+        /// Which core.
+        cpu: usize,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The descriptor limit leaves no room for connections.
+    #[error(
+        "the limit of {descriptors_max} open files leaves no room for connections; raise it (ulimit -n) to 1024 or more"
+    )]
+    Descriptors {
+        /// The limit.
+        descriptors_max: usize,
+    },
+}
+
+/// A shard ended in another way than by [`Node::stop`].
+#[derive(Debug, thiserror::Error)]
+pub enum ShardError {
+    /// Its ring or epoll instance failed.
+    #[error("shard {shard} cannot run: {source}")]
+    Driver {
+        /// Which shard.
+        shard: usize,
+        /// Why.
+        source: io::Error,
+    },
+    /// It panicked.
+    #[error("shard {shard} panicked")]
+    Panicked {
+        /// Which shard.
+        shard: usize,
+    },
+}
+
+/// A running node.
+pub struct Node {
+    address: SocketAddr,
+    shards: Vec<ShardHandle>,
+    control: ControlPort,
+    /// Shards that were not yet told to stop.
+    unstopped: Vec<PeerId>,
+}
+
+/// One shard, as the control plane sees it.
+pub struct ShardHandle {
+    index: usize,
+    cpu: Option<usize>,
+    stats: Arc<ShardStats>,
+    pulse: Arc<Pulse>,
+    table: Table,
+    connections_max: usize,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+/// What a starting shard reports: that it has bound, then that it listens.
+enum Report {
+    Bound {
+        table: Table,
+        connections_max: usize,
+    },
+    Failed(StartError),
+    Listening,
+}
+
+/// What a shard's thread is given.
+struct Seat {
+    index: usize,
+    config: NodeConfig,
+    address: SocketAddr,
+    port: MeshPort,
+    bell: Bell,
+    node_stats: Vec<Arc<ShardStats>>,
+    pulse: Arc<Pulse>,
+    reports: Sender<(usize, Report)>,
+    go: Receiver<()>,
+}
+
+/// Starts all shards; returns when all of them listen.
+///
+/// # Errors
+/// Says what could not be had, and what to do. Nothing is left running.
+pub fn start(config: NodeConfig) -> Result<Node, StartError> {
+    let count = config.cpus.len();
+    if count == 0 || count > SHARDS_MAX {
+        return Err(StartError::ShardCount(count));
+    }
+    let listen = config.listen;
+    let address = socket::reserve(listen).map_err(|source| StartError::Listen {
+        address: listen,
+        source,
+    })?;
+    // All doorbells, before any thread makes its table private.
+    let (ports, control, bells, ringers) = mesh(count).map_err(|source| StartError::Doorbells {
+        shards: count,
+        source,
+    })?;
+    let node_stats: Vec<_> = (0..count)
+        .map(|_| Arc::new(ShardStats::default()))
+        .collect();
+    let (reports, reported) = channel();
+    let mut shards = Vec::new();
+    let mut starts = Vec::new();
+    for (index, (port, bell)) in ports.into_iter().zip(bells).enumerate() {
+        let (start, go) = channel();
+        let pulse = Arc::new(Pulse::default());
+        let cpu = config.cpus[index];
+        let keep = ringers.iter().copied().chain([bell.fd()]).collect();
+        let setup = ThreadSetup {
+            name: format!("shard-{index}"),
+            cpu,
+            keep,
+        };
+        let seat = Seat {
+            index,
+            config: config.clone(),
+            address,
+            port,
+            bell,
+            node_stats: node_stats.clone(),
+            pulse: pulse.clone(),
+            reports: reports.clone(),
+            go,
+        };
+        let thread = thread::spawn(setup, move |table, pinned| run(seat, table, pinned)).map_err(
+            |source| StartError::Thread {
+                shard: index,
+                source,
+            },
+        )?;
+        let stats = node_stats[index].clone();
+        shards.push(ShardHandle {
+            index,
+            cpu,
+            stats,
+            pulse,
+            table: Table::Shared,
+            connections_max: 0,
+            thread,
+        });
+        starts.push(start);
+    }
+    drop(reports);
+    // Every shard binds before any listens: a connection is given to one of all of them, or to none.
+    await_bound(&reported, &mut shards)?;
+    for start in starts {
+        // A shard that is gone reports why.
+        let _ = start.send(());
+    }
+    await_listening(&reported, count)?;
+    let unstopped = (0..count).filter_map(PeerId::shard).collect();
+    Ok(Node {
+        address,
+        shards,
+        control,
+        unstopped,
+    })
+}
+
+type Parts = (
+    Vec<MeshPort>,
+    ControlPort,
+    Vec<Bell>,
+    Vec<std::os::fd::RawFd>,
+);
+
+fn mesh(count: usize) -> io::Result<Parts> {
+    let (mut doorbells, mut bells, mut ringers) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..count {
+        let (doorbell, bell) = ringmain_rt::doorbell()?;
+        ringers.push(doorbell.fd());
+        doorbells.push(Box::new(doorbell) as Box<dyn Doorbell>);
+        bells.push(bell);
+    }
+    let limits = MeshLimits {
+        data_frames_max: LANE_DATA_FRAMES_MAX,
+        control_frames_max: LANE_CONTROL_FRAMES_MAX,
+        data_bytes_max: LANE_DATA_BYTES_MAX,
+    };
+    let (ports, control) = Mesh::new(limits, doorbells).into_ports();
+    Ok((ports, control, bells, ringers))
+}
+
+fn await_bound(
+    reported: &Receiver<(usize, Report)>,
+    shards: &mut [ShardHandle],
+) -> Result<(), StartError> {
+    for _ in 0..shards.len() {
+        match reported.recv() {
+            Ok((
+                index,
+                Report::Bound {
+                    table,
+                    connections_max,
+                },
+            )) => {
+                shards[index].table = table;
+                shards[index].connections_max = connections_max;
+            }
+            Ok((_, Report::Failed(error))) => return Err(error),
+            Ok((_, Report::Listening)) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn await_listening(reported: &Receiver<(usize, Report)>, count: usize) -> Result<(), StartError> {
+    for _ in 0..count {
+        if let Ok((_, Report::Failed(error))) = reported.recv() {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// One shard's thread, from bind to end.
+fn run(seat: Seat, table: Table, pinned: io::Result<()>) -> io::Result<()> {
+    let Seat { index, config, .. } = &seat;
+    let fail = |error| {
+        // If nobody listens any more, another shard has failed first.
+        let _ = seat.reports.send((*index, Report::Failed(error)));
+        Ok(())
+    };
+    if let (Err(source), Some(cpu)) = (pinned, config.cpus[*index]) {
+        return fail(StartError::Pin {
+            shard: *index,
+            cpu,
+            source,
+        });
+    }
+    let bound = match Bound::new(seat.address) {
+        Ok(bound) => bound,
+        Err(source) => {
+            return fail(StartError::Listen {
+                address: seat.address,
+                source,
+            });
+        }
+    };
+    let connections_max = connections_max(config, table);
+    if connections_max == 0 {
+        return fail(StartError::Descriptors {
+            descriptors_max: config.descriptors_max,
+        });
+    }
+    let _ = seat.reports.send((
+        *index,
+        Report::Bound {
+            table,
+            connections_max,
+        },
+    ));
+    if seat.go.recv().is_err() {
+        return Ok(());
+    }
+    driver::run(seat.config.backend, serve(seat, bound, connections_max))?
+}
+
+/// What a shard's descriptor table leaves for connections.
+fn connections_max(config: &NodeConfig, table: Table) -> usize {
+    let share = match table {
+        Table::Private => config.descriptors_max,
+        Table::Shared => config.descriptors_max / config.cpus.len(),
+    };
+    // The ring, the listener, and what is open already; accepted ones are counted a batch late.
+    share.saturating_sub(descriptors::count_open() + DESCRIPTORS_RESERVED + TURN_ACCEPTS_MAX + 8)
+}
+
+async fn serve(seat: Seat, bound: Bound, connections_max: usize) -> io::Result<()> {
+    let Seat {
+        index,
+        config,
+        port,
+        bell,
+        node_stats,
+        pulse,
+        reports,
+        address,
+        ..
+    } = seat;
+    let listener = match bound.listen(config.backlog) {
+        Ok(listener) => listener,
+        Err(source) => {
+            let _ = reports.send((
+                index,
+                Report::Failed(StartError::Listen { address, source }),
+            ));
+            return Ok(());
+        }
+    };
+    let shard = ShardConfig {
+        me: port.me(),
+        shards: port.shards(),
+        room_secret: config.room_secret,
+        limits: config.limits,
+        stats: node_stats[index].clone(),
+    };
+    let shell = Rc::new(Shell::new(ShellParts {
+        core: ShardCore::new(shard, Tick(0)),
+        port,
+        listener,
+        pulse,
+        index,
+        node_stats,
+        started: Instant::now(),
+        connections_max,
+        node_connections_max: config.connections_max,
+    }));
+    shell::install(&shell);
+    let rung = shell.turns().clone();
+    ringmain_rt::spawn(async move {
+        if let Err(error) = bell.listen(move || rung.request()).await {
+            tracing::error!(shard = index, %error, "the doorbell has failed");
+        }
+    });
+    ringmain_rt::spawn(accept::accept(shell.clone()));
+    let _ = reports.send((index, Report::Listening));
+    drop(reports);
+    shell.turns().clone().run(|| shell.end_turn()).await;
+    Ok(())
+}
+
+impl Node {
+    /// The public address, its port known.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The shards, in order.
+    pub fn shards(&self) -> &[ShardHandle] {
+        &self.shards
+    }
+
+    /// Asks all shards to stop: to accept no more, and to close everyone after what is queued.
+    /// Returns whether all were asked; if not, some lane was full: call again a little later.
+    pub fn stop(&mut self) -> bool {
+        let control = &self.control;
+        self.unstopped
+            .retain(|&shard| control.send(shard, ShardFrame::Stop).is_err());
+        self.unstopped.is_empty()
+    }
+
+    /// Whether every shard's thread has ended.
+    pub fn is_finished(&self) -> bool {
+        self.shards.iter().all(|shard| shard.thread.is_finished())
+    }
+
+    /// Waits for all shards to end.
+    ///
+    /// # Errors
+    /// The first that has ended in another way than by [`stop`](Self::stop).
+    pub fn join(self) -> Result<(), ShardError> {
+        let mut result = Ok(());
+        for ShardHandle { index, thread, .. } in self.shards {
+            let ended = match thread.join() {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(source)) => Err(ShardError::Driver {
+                    shard: index,
+                    source,
+                }),
+                Err(_) => Err(ShardError::Panicked { shard: index }),
+            };
+            result = result.and(ended);
+        }
+        result
+    }
+}
+
+impl ShardHandle {
+    /// The shard's number, from zero.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The core that it is pinned to.
+    pub fn cpu(&self) -> Option<usize> {
+        self.cpu
+    }
+
+    /// What it counts.
+    pub fn stats(&self) -> &Arc<ShardStats> {
+        &self.stats
+    }
+
+    /// Its sign of life.
+    pub fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
+    }
+
+    /// Whether it has a descriptor table of its own.
+    pub fn table(&self) -> Table {
+        self.table
+    }
+
+    /// Connections that its descriptor table allows.
+    pub fn connections_max(&self) -> usize {
+        self.connections_max
+    }
+}

@@ -1,0 +1,395 @@
+//! The shell around a core: the only place from which the core is reached.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::io;
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use ringmain_core::limits::{TURN_FRAMES_MAX, TURN_WRITES_MAX};
+use ringmain_core::{ConnId, Ending, Input, ShardCore, ShardStats, Tick, Verdict, WriteOutcome};
+use ringmain_router::{Lane, MeshPort};
+use ringmain_rt::{Listener, Next, Socket, Turns, socket};
+
+use crate::pulse::Pulse;
+use crate::sockets::Sockets;
+use crate::{ACCEPT_RETRY_MS, RECEIVE_BYTES_MAX, REFUSAL_MS};
+
+/// One shard at work.
+pub struct Shell {
+    core: RefCell<ShardCore>,
+    port: RefCell<MeshPort>,
+    sockets: RefCell<Sockets>,
+    /// The one receive buffer: what is read is parsed before anything else is read.
+    received: RefCell<Box<[u8]>>,
+    /// Tasks that wait for a verdict, and the verdicts that they have not yet taken.
+    verdicts: RefCell<HashMap<ConnId, Waiting<Option<Verdict>>>>,
+    /// Tasks of paused connections.
+    paused: RefCell<HashMap<ConnId, Waiting<()>>>,
+    /// Refused connections that have their answer, with the time at which they are shut.
+    refused: RefCell<VecDeque<(Tick, Rc<Socket>)>>,
+    /// The accepting task, while it waits for a descriptor to be free.
+    accepting: RefCell<Option<Waker>>,
+    /// When it tries again in any case: the descriptor may become free elsewhere.
+    accept_at: Cell<Option<Tick>>,
+    listener: Rc<Listener>,
+    turns: Rc<Turns>,
+    pulse: Arc<Pulse>,
+    /// The numbers of all shards of the node, this one's among them.
+    node_stats: Vec<Arc<ShardStats>>,
+    stats: Arc<ShardStats>,
+    started: Instant,
+    now: Cell<Tick>,
+    /// The time was read in this turn.
+    now_is_fresh: Cell<bool>,
+    connections_max: usize,
+    node_connections_max: usize,
+}
+
+/// What a task waits for, or what it has got.
+enum Waiting<T> {
+    For(Waker),
+    Got(T),
+}
+
+/// What a shell is made of.
+pub struct ShellParts {
+    pub core: ShardCore,
+    pub port: MeshPort,
+    pub listener: Listener,
+    pub pulse: Arc<Pulse>,
+    pub index: usize,
+    pub node_stats: Vec<Arc<ShardStats>>,
+    pub started: Instant,
+    pub connections_max: usize,
+    pub node_connections_max: usize,
+}
+
+/// What came of reading a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Read on when it is readable again.
+    Open,
+    /// Read on after [`Shell::resumed`].
+    Paused,
+    /// The socket is at its end.
+    Ended,
+}
+
+impl Shell {
+    pub fn new(parts: ShellParts) -> Self {
+        Shell {
+            core: RefCell::new(parts.core),
+            port: RefCell::new(parts.port),
+            sockets: RefCell::default(),
+            received: RefCell::new(vec![0; RECEIVE_BYTES_MAX].into_boxed_slice()),
+            verdicts: RefCell::default(),
+            paused: RefCell::default(),
+            refused: RefCell::default(),
+            accepting: RefCell::default(),
+            accept_at: Cell::default(),
+            listener: Rc::new(parts.listener),
+            turns: Rc::default(),
+            pulse: parts.pulse,
+            stats: parts.node_stats[parts.index].clone(),
+            node_stats: parts.node_stats,
+            started: parts.started,
+            now: Cell::default(),
+            now_is_fresh: Cell::new(false),
+            connections_max: parts.connections_max,
+            node_connections_max: parts.node_connections_max,
+        }
+    }
+
+    pub fn listener(&self) -> &Rc<Listener> {
+        &self.listener
+    }
+
+    pub fn turns(&self) -> &Rc<Turns> {
+        &self.turns
+    }
+
+    pub fn stats(&self) -> &ShardStats {
+        &self.stats
+    }
+
+    /// Reaches the core. What it decides goes out at the end of the turn.
+    pub fn turn<R>(&self, step: impl FnOnce(&mut ShardCore, Tick) -> R) -> R {
+        let now = self.now();
+        self.turns.request();
+        step(&mut self.core.borrow_mut(), now)
+    }
+
+    /// The time, read once in each batch of completions.
+    fn now(&self) -> Tick {
+        if !self.now_is_fresh.replace(true) {
+            self.pulse.wake();
+            self.now
+                .set(Tick(self.started.elapsed().as_millis() as u64));
+        }
+        self.now.get()
+    }
+
+    /// The end of a turn: frames in, timers and fan-outs, frames out, the flush, and whatever else
+    /// has become due.
+    pub fn end_turn(&self) -> Next {
+        let now = self.now();
+        let core = &mut *self.core.borrow_mut();
+        let port = &mut *self.port.borrow_mut();
+        port.disarm();
+        let more_frames = receive_frames(core, port, now);
+        core.handle(
+            now,
+            Input::Turn {
+                lane_bytes: port.waiting_bytes(),
+            },
+        );
+        core.send_frames(|to, frame| port.send(to, frame));
+        port.ring_touched();
+        port.make_room_known();
+        for _ in 0..TURN_WRITES_MAX {
+            if !core.poll_write(now, |conn, slices| self.send(conn, slices)) {
+                break;
+            }
+        }
+        self.settle(core);
+        self.shut_refused(now);
+        if self.accept_at.get().is_some_and(|at| at <= now) {
+            self.wake_accepting();
+        }
+        self.now_is_fresh.set(false);
+        let next = self.next(core, port, more_frames);
+        self.pulse.beat(matches!(next, Next::SleepUntil(_)));
+        next
+    }
+
+    fn next(&self, core: &ShardCore, port: &MeshPort, more_frames: bool) -> Next {
+        if core.is_stopped() {
+            return Next::Stop;
+        }
+        if core.has_work() {
+            self.stats.turns_over_budget.add(1);
+            return Next::Again;
+        }
+        // Frames that cannot be taken now wait for a fan-out, which is work.
+        if more_frames || !port.arm() {
+            return Next::Again;
+        }
+        let refused = self.refused.borrow().front().map(|(at, _)| *at);
+        let at = core
+            .poll_deadline()
+            .into_iter()
+            .chain(refused)
+            .chain(self.accept_at.get())
+            .min();
+        Next::SleepUntil(
+            at.map(|Tick(milliseconds)| self.started + Duration::from_millis(milliseconds)),
+        )
+    }
+
+    /// One write, without waiting. What the socket does not take is sent when it is writable.
+    fn send(&self, conn: ConnId, slices: &[io::IoSlice<'_>]) -> WriteOutcome {
+        let sockets = self.sockets.borrow();
+        let Some(socket) = sockets.get(conn) else {
+            return WriteOutcome::Gone;
+        };
+        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+        let taken = match socket::send(socket.fd(), slices) {
+            Ok(taken) => taken,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) if error.raw_os_error() == Some(NO_BUFFERS) => 0,
+            Err(_) => return WriteOutcome::Gone,
+        };
+        if taken < offered {
+            self.await_writable(conn, socket.clone());
+        }
+        WriteOutcome::Wrote(taken)
+    }
+
+    fn await_writable(&self, conn: ConnId, socket: Rc<Socket>) {
+        let shell = SHELL.with(|shell| shell.borrow().clone());
+        ringmain_rt::spawn(async move {
+            // A failed socket is writable too: the next write finds out.
+            let _ = socket.writable().await;
+            if let Some(shell) = shell {
+                shell.turn(|core, now| core.handle(now, Input::Writable { conn }));
+            }
+        });
+    }
+
+    /// Carries out what the core has decided about connections.
+    fn settle(&self, core: &mut ShardCore) {
+        while let Some((conn, verdict)) = core.poll_verdict() {
+            answer(&mut self.verdicts.borrow_mut(), conn, Some(verdict));
+        }
+        while let Some((conn, ending)) = core.poll_close() {
+            // Whoever waits for a verdict waits in vain; the socket's end is what it sees next.
+            if let Some(Waiting::For(_)) = self.verdicts.borrow().get(&conn) {
+                answer(&mut self.verdicts.borrow_mut(), conn, None);
+            }
+            if let Some(socket) = self.sockets.borrow().get(conn) {
+                socket.shutdown(match ending {
+                    Ending::HalfClose => Shutdown::Write,
+                    Ending::Shutdown => Shutdown::Both,
+                });
+            }
+        }
+        while let Some(conn) = core.poll_readable() {
+            answer(&mut self.paused.borrow_mut(), conn, ());
+        }
+        if core.is_stopping() {
+            self.listener.shut();
+            self.wake_accepting();
+        }
+    }
+
+    /// Reads what is there from a connection's socket and hands it to `take`.
+    pub fn receive(&self, socket: &Socket, take: impl FnOnce(&mut [u8]) -> Reading) -> Reading {
+        let mut buffer = self.received.borrow_mut();
+        match socket.receive(&mut buffer) {
+            Ok(0) => Reading::Ended,
+            Ok(bytes) => take(&mut buffer[..bytes]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Reading::Open,
+            Err(_) => Reading::Ended,
+        }
+    }
+
+    /// Waits for an upgrade to be decided; `None` if the connection is closed instead.
+    pub async fn verdict(&self, conn: ConnId) -> Option<Verdict> {
+        wait(&self.verdicts, conn).await
+    }
+
+    /// Waits until a paused connection may be read again.
+    pub async fn resumed(&self, conn: ConnId) {
+        wait(&self.paused, conn).await;
+    }
+
+    /// Adds the socket of an admitted connection.
+    pub fn opened(&self, conn: ConnId, socket: Rc<Socket>) {
+        self.sockets.borrow_mut().insert(conn, socket);
+    }
+
+    /// Takes a connection out that has come to its end.
+    pub fn ended(&self, conn: ConnId) {
+        self.sockets.borrow_mut().remove(conn);
+        self.verdicts.borrow_mut().remove(&conn);
+        self.paused.borrow_mut().remove(&conn);
+        self.turn(|core, now| core.handle(now, Input::Ended { conn }));
+        self.wake_accepting();
+    }
+
+    /// Whether the shard or the node has as many connections as it may.
+    pub fn is_full(&self) -> bool {
+        let node: u64 = self
+            .node_stats
+            .iter()
+            .map(|stats| stats.connections.get())
+            .sum();
+        self.sockets.borrow().len() >= self.connections_max
+            || node >= self.node_connections_max as u64
+    }
+
+    /// Refused connections that are still being told.
+    pub fn refusals(&self) -> usize {
+        self.refused.borrow().len()
+    }
+
+    /// Keeps a refused connection until the peer has read its answer, or for a second.
+    pub fn refuse(&self, socket: Rc<Socket>) {
+        let at = self.now().plus(REFUSAL_MS);
+        self.turns.request();
+        self.refused.borrow_mut().push_back((at, socket));
+    }
+
+    /// A refused connection is at its end.
+    pub fn refusal_done(&self, socket: &Rc<Socket>) {
+        self.refused
+            .borrow_mut()
+            .retain(|(_, refused)| !Rc::ptr_eq(refused, socket));
+        self.wake_accepting();
+    }
+
+    fn shut_refused(&self, now: Tick) {
+        for (at, socket) in &*self.refused.borrow() {
+            if *at > now {
+                break;
+            }
+            socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Waits until a descriptor may have become free.
+    pub async fn descriptor_freed(&self) {
+        let mut waited = false;
+        poll_fn(|context| {
+            if std::mem::replace(&mut waited, true) {
+                return Poll::Ready(());
+            }
+            self.accepting.replace(Some(context.waker().clone()));
+            self.accept_at.set(Some(self.now().plus(ACCEPT_RETRY_MS)));
+            self.turns.request();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn wake_accepting(&self) {
+        self.accept_at.set(None);
+        if let Some(waker) = self.accepting.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// ENOBUFS: the system is short of memory for now, not the socket at its end.
+const NO_BUFFERS: i32 = 105;
+
+thread_local! {
+    /// The thread's shell, for tasks that the shell itself starts.
+    static SHELL: RefCell<Option<Rc<Shell>>> = const { RefCell::new(None) };
+}
+
+/// Makes the shell known to the tasks that it starts itself.
+pub fn install(shell: &Rc<Shell>) {
+    SHELL.with(|slot| slot.replace(Some(shell.clone())));
+}
+
+/// Takes frames in, control first. Returns whether the budget ended before the lanes did.
+fn receive_frames(core: &mut ShardCore, port: &mut MeshPort, now: Tick) -> bool {
+    let mut left = [TURN_FRAMES_MAX; 2];
+    for (lane, left) in [Lane::Control, Lane::Data].into_iter().zip(&mut left) {
+        while *left > 0 && (lane == Lane::Control || core.takes_data()) {
+            let Some(frame) = port.receive(lane) else {
+                break;
+            };
+            core.handle(now, Input::Frame(frame));
+            *left -= 1;
+        }
+    }
+    left.contains(&0)
+}
+
+/// Gives a task what it waits for, or keeps it until the task asks.
+fn answer<T>(waiting: &mut HashMap<ConnId, Waiting<T>>, conn: ConnId, got: T) {
+    if let Some(Waiting::For(waker)) = waiting.insert(conn, Waiting::Got(got)) {
+        waker.wake();
+    }
+}
+
+async fn wait<T>(waiting: &RefCell<HashMap<ConnId, Waiting<T>>>, conn: ConnId) -> T {
+    poll_fn(|context| {
+        let mut waiting = waiting.borrow_mut();
+        match waiting.remove(&conn) {
+            Some(Waiting::Got(got)) => Poll::Ready(got),
+            _ => {
+                waiting.insert(conn, Waiting::For(context.waker().clone()));
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
