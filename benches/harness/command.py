@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from . import load, report, scenarios, servers
+from .cpu import machine_seconds
 from .failure import Failure
 
 LOAD = "target/release/ringmain-load"
@@ -21,6 +22,7 @@ examples:
   scripts/bench --quick                           every scenario once, for a second each
   scripts/bench --scenario echo-64 --rounds 9     one scenario, thoroughly
   scripts/bench --server engine --server floor    without the peer
+  scripts/bench --patience 60                     on a machine that others use: wait for a quiet moment before each run
   scripts/bench --json bench.json                 the table, and all rounds as JSON
   scripts/bench --load target/release/floor-load --engine 'target/release/floor {job} --listen 127.0.0.1:{port} --cpu {cpu}'
                                                   the harness against itself: every ratio should be 1
@@ -48,6 +50,9 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--load", metavar="BINARY", default=LOAD, help="another load generator (default: %(default)s)")
     parser.add_argument("--server-cpu", type=int, default=0, help="the servers' core (default 0)")
     parser.add_argument("--load-cpu", type=int, default=1, help="the load generator's core (default 1)")
+    parser.add_argument(
+        "--patience", type=float, default=0.0, metavar="SECONDS", help="how long to wait for a quiet machine before a run (default 0)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
     parsed = parser.parse_args(arguments)
     parsed.rounds = parsed.rounds or (1 if parsed.quick else 5)
@@ -111,7 +116,17 @@ def _measure(options: argparse.Namespace, root: Path, kinds: list[servers.Server
     return all_results, failures
 
 
+def _await_quiet(patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        begin = machine_seconds()
+        time.sleep(0.5)
+        if (machine_seconds() - begin) / 0.5 < load.OTHERS_SHARE_MAX:
+            return
+
+
 def _one(options: argparse.Namespace, root: Path, kind: servers.ServerKind, scenario: scenarios.Scenario) -> load.Run:
+    _await_quiet(options.patience)
     with servers.RunningServer(kind, scenario.job, options.server_cpu, root) as server:
         return load.run(root, options.load, scenario, server, options.load_cpu, options.seconds)
 

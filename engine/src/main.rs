@@ -1,1 +1,94 @@
-fn main() {}
+//! The binary `ringmain`.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use ringmain::cli::{Cli, Command, ConfigCommand, ServeFlags};
+use ringmain::config::layer::FILE_VARIABLE;
+use ringmain::config::{Config, Layer, Problems, Settings, render};
+use ringmain::control::Outcome;
+use ringmain::host::Host;
+use ringmain::plan::Plan;
+use ringmain::{bootstrap, fatal, logging};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The engine could not start, has failed, or was ended by a second signal.
+const EXIT_FAILURE: u8 = 1;
+/// The command line or the configuration is wrong. The same as clap's.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        None => serve(&cli.serve),
+        Some(Command::Serve(flags)) => serve(&flags),
+        Some(Command::Config(ConfigCommand::Default)) => {
+            print(&render::template(&Settings::default()))
+        }
+        Some(Command::Config(ConfigCommand::Check { config })) => check(config),
+    }
+}
+
+fn serve(flags: &ServeFlags) -> ExitCode {
+    let (config, plan) = match configure(flags.config.clone(), Some(flags.layer())) {
+        Ok(configured) => configured,
+        Err(error) => return fail(&error, EXIT_USAGE),
+    };
+    fatal::end_on_panic();
+    let settings = &config.settings;
+    let log = match logging::start(settings.log.targets().clone(), settings.log_format) {
+        Ok(log) => log,
+        Err(error) => return fail(&error, EXIT_FAILURE),
+    };
+    let outcome = bootstrap::serve(settings, &plan, &log);
+    // Writes out what waits.
+    drop(log);
+    match outcome {
+        Ok(Outcome::Stopped) => ExitCode::SUCCESS,
+        // The shards still run: without waiting for them.
+        Ok(Outcome::Cut) => ringmain_rt::process::exit_now(EXIT_FAILURE.into()),
+        Err(error) => fail(&error, EXIT_FAILURE),
+    }
+}
+
+fn check(file: Option<PathBuf>) -> ExitCode {
+    match configure(file, None) {
+        Ok((config, plan)) => print(&format!(
+            "ok\n\n{}\n{plan}",
+            render::effective(&config)
+        )),
+        Err(error) => fail(&error, EXIT_USAGE),
+    }
+}
+
+/// The configuration from file, environment and flags, and what it comes to on this host.
+fn configure(
+    file: Option<PathBuf>,
+    flags: Option<Layer>,
+) -> Result<(Config, Plan), Box<dyn std::error::Error>> {
+    let file = file.or_else(|| std::env::var_os(FILE_VARIABLE).map(PathBuf::from));
+    let file = file.map(|path| Layer::file(&path)).transpose()?;
+    let environment = Layer::environment(std::env::vars_os())?;
+    let layers: Vec<Layer> = file.into_iter().chain([environment]).chain(flags).collect();
+    let config = Config::merge(&layers).map_err(Problems::from)?;
+    let plan = Plan::new(&config.settings, &Host::ask()?)?;
+    Ok((config, plan))
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, EXIT_FAILURE),
+    }
+}
+
+fn fail(error: &dyn Display, code: u8) -> ExitCode {
+    // If stderr takes nothing either, the exit code has to say it.
+    let _ = writeln!(io::stderr(), "error: {error}");
+    ExitCode::from(code)
+}

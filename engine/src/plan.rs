@@ -91,6 +91,36 @@ impl Plan {
     }
 }
 
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (all, share) = (self.memory_bytes_max, self.limits.memory_bytes_max as u64);
+        let cpus: Vec<String> = self.cpus.iter().map(ToString::to_string).collect();
+        writeln!(f, "{:<12} {} on CPU {}", "shards", self.cpus.len(), cpus.join(", "))?;
+        writeln!(
+            f,
+            "{:<12} {} for messages ({}), {} a shard",
+            "memory",
+            Readable(all),
+            self.memory_reason,
+            Readable(share)
+        )
+    }
+}
+
+/// A size as people say it.
+pub struct Readable(pub u64);
+
+impl fmt::Display for Readable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.0;
+        match UNITS.iter().find(|(_, size)| bytes >= *size) {
+            Some((unit, size)) if bytes.is_multiple_of(*size) => write!(f, "{} {unit}", bytes / size),
+            Some((unit, size)) => write!(f, "{:.1} {unit}", bytes as f64 / *size as f64),
+            None => write!(f, "{bytes} bytes"),
+        }
+    }
+}
+
 /// One entry a shard: the CPUs in turn.
 fn cpus_of_shards(settings: &Settings, host: &Host) -> Result<Vec<usize>, PlanError> {
     let cpus = match &settings.cpus {

@@ -108,6 +108,7 @@ fn plain_requests_get_useful_answers() {
         );
         stream.write_all(long.as_bytes()).unwrap();
         assert!(read_to_end(&mut stream).starts_with("HTTP/1.1 431 "));
+        drop(stream);
         stop(node);
     }
 }

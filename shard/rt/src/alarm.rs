@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use crate::socket::Socket;
@@ -78,9 +78,8 @@ impl Alarm {
         loop {
             self.timer.readable().await?;
             // SAFETY: the buffer is writable for its length, and the descriptor is this object's.
-            let bytes = unsafe {
-                libc::read(self.timer.fd(), count.as_mut_ptr().cast(), count.len())
-            };
+            let bytes =
+                unsafe { libc::read(self.timer.fd(), count.as_mut_ptr().cast(), count.len()) };
             // Nothing to read: it was set anew between ringing and reading.
             if bytes == count.len() as isize {
                 self.set.set(None);
@@ -90,13 +89,8 @@ impl Alarm {
     }
 }
 
-impl AsRawFd for Alarm {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.timer.fd()
-    }
-}
-
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test that meets an unexpected error fails by saying so.
 mod tests {
     use super::*;
     use crate::driver::{self, Backend};

@@ -2,18 +2,24 @@
 //! its doorbell. All of monoio is in here, and all of the `unsafe`.
 #![allow(unsafe_code)]
 
+pub mod alarm;
+pub mod clock;
 pub mod cpu;
 pub mod descriptors;
 pub mod doorbell;
 pub mod driver;
+pub mod process;
 pub mod socket;
 pub mod thread;
 pub mod turns;
 
+pub use alarm::Alarm;
 pub use doorbell::{Bell, SocketDoorbell, doorbell};
 pub use driver::{Backend, IoChoice};
 pub use socket::{Listener, Socket};
 pub use turns::{Next, Turns};
+
+pub use ringmain_router::{Doorbell, SleepWord};
 
 /// Runs a future on the thread's runtime, beside the one that [`driver::run`] was given.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {

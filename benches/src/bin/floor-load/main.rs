@@ -5,6 +5,7 @@ mod epoll;
 mod measure;
 mod scenario;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -59,11 +60,10 @@ enum Scenario {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(report) => {
-            println!("{report}");
-            ExitCode::SUCCESS
-        }
+    let outcome =
+        run(&Arguments::parse()).and_then(|report| writeln!(std::io::stdout(), "{report}"));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("floor-load: {error}");
             ExitCode::FAILURE

@@ -61,6 +61,7 @@ pub fn run(plan: &Plan) -> io::Result<String> {
         receipts: vec![0; plan.in_flight],
         sending: true,
     };
+    eprintln!("floor-load: {connections} connected");
     run.begin()?;
     run.turn_until(Instant::now() + WARM_UP)?;
     let begin = Reading::take(run.received, plan.server_pid)?;

@@ -3,7 +3,8 @@
 import struct
 
 import pytest
-from support.deadline import DEADLINE_SECONDS
+from support.contract import CLOSE_REASONS, METRICS
+from support.deadline import DEADLINE_SECONDS, until
 from support.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Raw, frame
 
 EURO = "€".encode()
@@ -93,3 +94,18 @@ def test_good_frames_before_a_bad_one_in_the_same_segment_are_delivered(engine, 
     room[0].send("next")
     for client in room[1:]:
         assert receive(client) == "next"
+
+
+@pytest.mark.parametrize("bad, code", [
+    (frame(3), 1002), (frame(TEXT, b"\xff"), 1007), (frame(BINARY, announced=1 << 40), 1009),
+], ids=["1002", "1007", "1009"])
+def test_a_close_is_counted_by_its_reason_and_tells_it(engine, bad, code):
+    def closes():
+        return engine.metrics().sum(METRICS["closes"], reason=CLOSE_REASONS[str(code)])
+
+    before = closes()
+    with Raw.upgraded(engine, "/echo") as raw:
+        raw.send(bad)
+        _, reason = raw.expect_close(code)
+    assert reason, "a close has to say why"
+    until(lambda: closes() == before + 1, "the close was counted")

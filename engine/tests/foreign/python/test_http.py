@@ -15,11 +15,17 @@ def plain(method, path, headers=""):
     return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode()
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/echoes", "/raws/x", "/metrics", "/nothing?x=/echo"])
+@pytest.mark.parametrize("path", ["/nothing", "/echoes", "/raws/x", "/metrics", "/nothing?x=/echo"])
 def test_an_unknown_path_is_not_found(engine, path):
     response = ask(engine, plain("GET", path))
     assert response.status == 404
     assert response.body, "the answer has to help"
+
+
+def test_the_root_says_what_there_is(engine):
+    response = ask(engine, plain("GET", "/"))
+    assert response.status == 200
+    assert "/raw/" in response.text and "/echo" in response.text
 
 
 def test_an_upgrade_of_an_unknown_path_is_not_found(engine):

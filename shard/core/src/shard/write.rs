@@ -179,13 +179,17 @@ impl ShardCore {
 
     /// All HTTP is out: what the session has queued may follow.
     fn http_sent(&mut self, now: Tick, conn: ConnId) {
-        match self
-            .connections
-            .get(conn)
-            .map(|connection| connection.stage)
-        {
-            Some(Stage::Open) => self.open_outbox(conn),
-            Some(Stage::Closing { .. }) => self.flushed(now, conn),
+        let Some(connection) = self.connections.get(conn) else {
+            return;
+        };
+        let session = connection
+            .session
+            .and_then(|session| self.sessions.get(session));
+        let is_empty = session.is_none_or(|entry| entry.outbox.is_empty());
+        match connection.stage {
+            Stage::Closing { .. } if is_empty => self.flushed(now, conn),
+            // It may have been upgraded, and even closed again, while the 101 was on its way.
+            Stage::Open | Stage::Closing { .. } => self.open_outbox(conn),
             _ => {}
         }
     }

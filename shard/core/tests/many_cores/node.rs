@@ -1,6 +1,6 @@
 //! A node of several cores, its mesh, and its sockets made of vectors.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,7 +26,12 @@ struct Core {
     port: MeshPort,
     stats: Arc<ShardStats>,
     /// Which client is behind a connection.
-    clients: HashMap<ConnId, usize>,
+    clients: BTreeMap<(u32, u32), usize>,
+}
+
+/// Ordered, so that a seed always does the same.
+fn key(conn: ConnId) -> (u32, u32) {
+    (conn.index, conn.generation)
 }
 
 struct Socket {
@@ -49,6 +54,8 @@ pub struct Node {
     sockets: Vec<Socket>,
 }
 
+/// Stands for the 101: all of it comes before the first frame.
+pub const RESPONSE: &[u8] = b"101";
 const OPEN_WINDOW: usize = 1 << 30;
 
 impl Node {
@@ -84,7 +91,7 @@ impl Node {
                 core: ShardCore::new(config, Tick(0)),
                 port,
                 stats,
-                clients: HashMap::new(),
+                clients: BTreeMap::new(),
             }
         });
         Node {
@@ -111,7 +118,7 @@ impl Node {
         let it = &mut self.cores[core];
         let conn = it.core.admit(self.now).expect("there is room");
         it.core.handle(self.now, Input::Upgrade { conn, target });
-        it.clients.insert(conn, self.clients.len());
+        it.clients.insert(key(conn), self.clients.len());
         self.clients.push(Client::new(room, to_self));
         self.sockets.push(Socket {
             core,
@@ -200,7 +207,7 @@ impl Node {
             let core = &mut self.cores[socket.core];
             core.core
                 .handle(self.now, Input::Ended { conn: socket.conn });
-            core.clients.remove(&socket.conn);
+            core.clients.remove(&key(socket.conn));
         }
     }
 
@@ -268,12 +275,12 @@ impl Node {
             core, clients: of, ..
         } = &mut cores[index];
         core.poll_write(*now, |conn, slices| {
-            let client = of[&conn];
+            let client = of[&key(conn)];
             let socket = &mut sockets[client];
-            let mut bytes: Vec<u8> = slices
+            let mut bytes = Vec::new();
+            slices
                 .iter()
-                .flat_map(|slice| slice.iter().copied())
-                .collect();
+                .for_each(|slice| bytes.extend_from_slice(slice));
             assert!(
                 !bytes.is_empty() && !socket.is_blocked,
                 "a write that was not due"
@@ -294,28 +301,27 @@ impl Node {
     fn drain(&mut self, index: usize) {
         while let Some((conn, verdict)) = self.cores[index].core.poll_verdict() {
             assert_eq!(verdict, Verdict::Granted);
-            let client = self.cores[index].clients[&conn];
+            let client = self.cores[index].clients[&key(conn)];
             self.join(index, client);
         }
         while let Some((conn, ending)) = self.cores[index].core.poll_close() {
             assert_eq!(ending, Ending::Shutdown, "nobody here breaks the protocol");
-            let client = self.cores[index].clients[&conn];
+            let client = self.cores[index].clients[&key(conn)];
             self.end(client);
         }
         while let Some(conn) = self.cores[index].core.poll_readable() {
-            if let Some(&client) = self.cores[index].clients.get(&conn) {
+            if let Some(&client) = self.cores[index].clients.get(&key(conn)) {
                 self.send_unsent(client);
             }
         }
-        for client in 0..self.clients.len() {
-            if self.sockets[client].core == index {
-                for payload in std::mem::take(&mut self.clients[client].pongs) {
-                    self.sockets[client]
-                        .unsent
-                        .extend_from_slice(&masked(Opcode::Pong, &payload));
-                }
-                self.send_unsent(client);
+        let clients: Vec<usize> = self.cores[index].clients.values().copied().collect();
+        for client in clients {
+            for payload in std::mem::take(&mut self.clients[client].pongs) {
+                self.sockets[client]
+                    .unsent
+                    .extend_from_slice(&masked(Opcode::Pong, &payload));
             }
+            self.send_unsent(client);
         }
     }
 
@@ -335,7 +341,7 @@ impl Node {
             self.now,
             Input::Respond {
                 conn,
-                bytes: Bytes::new(),
+                bytes: Bytes::from_static(RESPONSE),
             },
         );
         core.handle(self.now, Input::Upgraded { conn });

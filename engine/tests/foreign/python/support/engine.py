@@ -31,13 +31,17 @@ def binary():
 class Engine:
     """`start` gives an engine that is ready; the constructor one that has only been started."""
 
-    def __init__(self, backend, *args, shards=4, listen="127.0.0.1:0", admin="127.0.0.1:0"):
+    def __init__(self, backend, *args, shards=4, listen="127.0.0.1:0", admin="127.0.0.1:0", environment=None):
         self.backend = backend
         self._output = []
         self._output_chars = 0
         command = [binary(), "--listen", listen, "--admin", admin, "--shards", str(shards), "--io", backend, *args]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         self._reader = threading.Thread(target=self._read_output, daemon=True)
         self._reader.start()

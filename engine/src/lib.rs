@@ -1,0 +1,14 @@
+//! The engine: configuration, start, control plane and end of a Ringmain node. What a node does is
+//! in the crates below; here it is put together.
+#![forbid(unsafe_code)]
+
+pub mod banner;
+pub mod bootstrap;
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod fatal;
+pub mod host;
+pub mod logging;
+pub mod metrics;
+pub mod plan;

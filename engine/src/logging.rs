@@ -1,0 +1,121 @@
+//! The log: lines to stderr, by a thread of its own.
+
+use std::io::{self, IsTerminal};
+
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Layer, Registry, fmt};
+
+use crate::config::value::LogFormat;
+
+/// Lines that wait for the writer. More are dropped and counted: no thread waits for a log.
+const LINES_MAX: usize = 8192;
+
+/// The running log; what waits is written out when it is dropped.
+pub struct Log {
+    dropped: ErrorCounter,
+    _writer: WorkerGuard,
+}
+
+impl Log {
+    /// Counts the lines dropped.
+    pub fn dropped(&self) -> ErrorCounter {
+        self.dropped.clone()
+    }
+}
+
+/// Starts the log of the process.
+///
+/// # Errors
+/// It runs already.
+pub fn start(targets: Targets, format: LogFormat) -> Result<Log, TryInitError> {
+    let (lines, writer) = NonBlockingBuilder::default()
+        .buffered_lines_limit(LINES_MAX)
+        .lossy(true)
+        .thread_name("log")
+        .finish(io::stderr());
+    let dropped = lines.error_counter();
+    let layer = layer(format, lines, io::stderr().is_terminal());
+    tracing_subscriber::registry()
+        .with(layer.with_filter(targets))
+        .try_init()?;
+    Ok(Log {
+        dropped,
+        _writer: writer,
+    })
+}
+
+fn layer<W>(
+    format: LogFormat,
+    writer: W,
+    is_terminal: bool,
+) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = fmt::layer().with_writer(writer).with_thread_names(true);
+    match format {
+        LogFormat::Text => layer.with_ansi(is_terminal).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, filter: &str) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer = layer(format, move || writer.clone(), false);
+        let targets: Targets = filter.parse().unwrap();
+        let subscriber = tracing_subscriber::registry().with(layer.with_filter(targets));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(shard = 3, "careful");
+            tracing::info!("by the way");
+        });
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn the_text_form_has_one_plain_line_an_event() {
+        let text = logged(LogFormat::Text, "info");
+        assert_eq!(text.lines().count(), 2);
+        assert!(text.contains("WARN") && text.contains("careful shard=3"), "{text}");
+        assert!(!text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn the_json_form_has_one_object_an_event() {
+        let text = logged(LogFormat::Json, "info");
+        let event: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert_eq!(event["level"], "WARN");
+        assert_eq!(event["message"], "careful");
+        assert_eq!(event["shard"], 3);
+    }
+
+    #[test]
+    fn the_filter_holds_back_what_is_below_it() {
+        assert_eq!(logged(LogFormat::Text, "warn").lines().count(), 1);
+        assert_eq!(logged(LogFormat::Text, "off"), "");
+    }
+}

@@ -1,0 +1,121 @@
+//! Counters of a run: plain ones of each thread, and their copies that other threads may read.
+
+use std::ops::{Index, IndexMut};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// Connections whose handshake has begun and not ended.
+    Connecting,
+    /// Connections that were opened.
+    Connected,
+    /// Connections that are open now.
+    Open,
+    /// Connections that the other side refused: the port or the HTTP status said no.
+    Refused,
+    /// Connections that never opened for another reason.
+    Failed,
+    /// Connections that were open and ended before the load generator closed them.
+    Dropped,
+    /// Messages sent.
+    Sent,
+    /// Messages of an open loop whose time came but which the socket had no room for.
+    Unsent,
+    /// Messages that should arrive: one for each message sent and each receiver of it.
+    Expected,
+    /// Messages that arrived whole, each counted once.
+    Received,
+    /// Of those, the ones that arrived while measuring.
+    ReceivedMeasured,
+    /// Messages that arrived again.
+    Duplicated,
+    /// Messages that arrived after a later one of the same publisher.
+    Reordered,
+    /// Messages that arrived changed.
+    Corrupt,
+    /// Messages that arrived at somebody who should not get them.
+    Unexpected,
+    /// Times that a closed loop went on although a message had not reached everyone for too long.
+    Stalled,
+    /// Pings that were answered.
+    Pings,
+}
+
+const COUNTS: usize = Count::Pings as usize + 1;
+
+/// The counters of one thread, or their sum.
+#[derive(Clone, Debug, Default)]
+pub struct Tally([u64; COUNTS]);
+
+impl Tally {
+    /// Adds another thread's.
+    pub fn add(&mut self, other: &Tally) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine += theirs;
+        }
+    }
+}
+
+impl Index<Count> for Tally {
+    type Output = u64;
+
+    #[inline]
+    fn index(&self, count: Count) -> &u64 {
+        &self.0[count as usize]
+    }
+}
+
+impl IndexMut<Count> for Tally {
+    #[inline]
+    fn index_mut(&mut self, count: Count) -> &mut u64 {
+        &mut self.0[count as usize]
+    }
+}
+
+/// What one thread shows to the others. It alone writes; a cache line pair of its own keeps the
+/// threads from slowing each other.
+#[repr(align(128))]
+#[derive(Debug, Default)]
+pub struct Board {
+    counts: [AtomicU64; COUNTS],
+    settled: AtomicBool,
+    quiet: AtomicBool,
+}
+
+impl Board {
+    /// Shows the counters as they are now.
+    #[inline]
+    pub fn publish(&self, tally: &Tally) {
+        for (shown, count) in self.counts.iter().zip(tally.0) {
+            shown.store(count, Ordering::Relaxed);
+        }
+    }
+
+    /// The counters that were shown last.
+    pub fn read(&self) -> Tally {
+        Tally(std::array::from_fn(|index| {
+            self.counts[index].load(Ordering::Relaxed)
+        }))
+    }
+
+    /// Every connection of the thread has been opened or has failed. Call after [`publish`](Self::publish).
+    pub fn set_settled(&self) {
+        self.settled.store(true, Ordering::Release);
+    }
+
+    /// Whether [`set_settled`](Self::set_settled) was called; what was written before it is visible then.
+    pub fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    /// The thread will send no more messages. Call after [`publish`](Self::publish).
+    pub fn set_quiet(&self) {
+        self.quiet.store(true, Ordering::Release);
+    }
+
+    /// Whether [`set_quiet`](Self::set_quiet) was called; what was published before it is visible then.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet.load(Ordering::Acquire)
+    }
+}

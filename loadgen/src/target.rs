@@ -1,0 +1,150 @@
+//! Where the load goes: the URL, taken apart.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+/// A WebSocket server and a path there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The URL as it was given.
+    pub url: String,
+    /// Host and port, as the `Host` header has them.
+    pub authority: String,
+    /// The path without its query; begins with a slash.
+    path: String,
+    /// The query with its question mark; empty if there is none.
+    query: String,
+}
+
+/// Why a URL cannot be a target.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// Not `ws:`.
+    #[error(
+        "{0}: the URL must begin with ws://, as in ws://127.0.0.1:8000/echo; TLS (wss://) is not supported"
+    )]
+    Scheme(String),
+    /// No host.
+    #[error("{0}: the URL names no host; it must look like ws://127.0.0.1:8000/echo")]
+    HostMissing(String),
+    /// Characters that cannot stand in a request.
+    #[error("{0}: spaces, control characters and # cannot stand in the URL: write them as %20 and so on")]
+    Characters(String),
+    /// The name has no address.
+    #[error("{authority} has no address: {source}. Check host and port in --url")]
+    Unresolved {
+        /// Host and port.
+        authority: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+}
+
+impl Target {
+    /// Takes a URL apart.
+    ///
+    /// # Errors
+    /// It is not one of a WebSocket server without TLS.
+    pub fn parse(url: &str) -> Result<Target, TargetError> {
+        let scheme_end = "ws://".len();
+        let rest = match url.split_at_checked(scheme_end) {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("ws://") => rest,
+            _ => return Err(TargetError::Scheme(url.into())),
+        };
+        if rest.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#') {
+            return Err(TargetError::Characters(url.into()));
+        }
+        let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if authority.is_empty() || authority.starts_with(':') {
+            return Err(TargetError::HostMissing(url.into()));
+        }
+        let (path, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
+        Ok(Target {
+            url: url.into(),
+            authority: authority.into(),
+            path: if path.is_empty() { "/" } else { path }.into(),
+            query: query.into(),
+        })
+    }
+
+    /// The server's address; an IPv4 one if it has both kinds.
+    ///
+    /// # Errors
+    /// The name is not known, or the port is not a number.
+    pub fn resolve(&self) -> Result<SocketAddr, TargetError> {
+        let port_given = self
+            .authority
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| !port.ends_with(']'));
+        let with_port = if port_given {
+            self.authority.clone()
+        } else {
+            format!("{}:80", self.authority)
+        };
+        let unresolved = |source| TargetError::Unresolved {
+            authority: self.authority.clone(),
+            source,
+        };
+        let addresses: Vec<_> = with_port.to_socket_addrs().map_err(unresolved)?.collect();
+        let first = addresses.iter().find(|address| address.is_ipv4());
+        first
+            .or(addresses.first())
+            .copied()
+            .ok_or_else(|| unresolved(io::ErrorKind::NotFound.into()))
+    }
+
+    /// Path and query, with a suffix behind the path.
+    pub fn path_with(&self, suffix: &str) -> String {
+        format!("{}{suffix}{}", self.path, self.query)
+    }
+
+    /// The same, with a path below this one.
+    pub fn path_below(&self, below: &str) -> String {
+        let path = self.path.trim_end_matches('/');
+        format!("{path}/{below}{}", self.query)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        let target = Target::parse("ws://127.0.0.1:8000/raw/x?self=1").unwrap();
+        assert_eq!(target.authority, "127.0.0.1:8000");
+        assert_eq!(target.path_with("-3"), "/raw/x-3?self=1");
+        assert_eq!(target.resolve().unwrap(), "127.0.0.1:8000".parse().unwrap());
+        let target = Target::parse("WS://[::1]:9/").unwrap();
+        assert_eq!(target.path_below("raw/idle-0"), "/raw/idle-0");
+        assert_eq!(target.resolve().unwrap(), "[::1]:9".parse().unwrap());
+    }
+
+    #[test]
+    fn what_is_missing_has_its_default() {
+        let target = Target::parse("ws://[::1]?a=b").unwrap();
+        assert_eq!(target.path_with(""), "/?a=b");
+        assert_eq!(target.resolve().unwrap(), "[::1]:80".parse().unwrap());
+        let target = Target::parse("ws://127.0.0.1").unwrap();
+        assert_eq!(target.resolve().unwrap(), "127.0.0.1:80".parse().unwrap());
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_its_reason() {
+        for (url, reason) in [
+            ("wss://a/", "ws://"),
+            ("http://a/", "ws://"),
+            ("wä", "ws://"),
+            ("ws:///echo", "names no host"),
+            ("ws://:80/echo", "names no host"),
+            ("ws://a/b c", "%20"),
+            ("ws://a/b\r\nX: y", "%20"),
+        ] {
+            let error = Target::parse(url).unwrap_err().to_string();
+            assert!(error.contains(reason), "{url}: {error}");
+        }
+        let unknown = Target::parse("ws://127.0.0.1:x/").unwrap().resolve();
+        assert!(unknown.unwrap_err().to_string().contains("--url"));
+    }
+}
