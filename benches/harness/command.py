@@ -24,12 +24,15 @@ examples:
   scripts/bench --server engine --server floor    without the peer
   scripts/bench --patience 60                     on a machine that others use: wait for a quiet moment before each run
   scripts/bench --json bench.json                 the table, and all rounds as JSON
-  scripts/bench --load target/release/floor-load --engine 'target/release/floor {job} --listen 127.0.0.1:{port} --cpu {cpu}'
+  scripts/bench --load target/release/floor-load --server engine --server floor \\
+      --engine 'target/release/floor {job} --listen 127.0.0.1:{port} --cpu {cpu}'
                                                   the harness against itself: every ratio should be 1
 
-CPU time a message is the server's user and system time while the load is steady, divided by the messages that the load
-generator received. On loopback it holds the receiver's share of TCP too. "engine/this CPU" below 1 means that the engine
-is the cheaper one. Rates are comparable only in rows where the server's core was the busier.
+CPU time a message is the server's user and system time while the load is steady, divided by the messages that the
+load generator received. On loopback it holds the receiver's share of TCP too. "engine/this CPU" below 1 means that
+the engine is the cheaper one. Rates are comparable only in rows where the server's core was the busier.
+
+exit status: 0 done; 1 a run failed, or messages were lost, duplicated, reordered or corrupt; 2 cannot begin
 """
 
 
@@ -44,14 +47,22 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one round of one second: does it work at all?")
     parser.add_argument("--rounds", type=int, help="rounds, of which medians are taken (default 5)")
     parser.add_argument("--seconds", type=float, help="seconds of load a run (default 4)")
-    parser.add_argument("--scenario", action="append", choices=names, metavar="NAME", help=f"only this; of {', '.join(names)}")
-    parser.add_argument("--server", action="append", choices=["engine", "floor", "uws"], help="only this; may be repeated")
+    parser.add_argument(
+        "--scenario", action="append", choices=names, metavar="NAME", help=f"only this, repeatable: {', '.join(names)}"
+    )
+    parser.add_argument(
+        "--server", action="append", choices=["engine", "floor", "uws"], help="only this, repeatable (default: all)"
+    )
     parser.add_argument("--engine", metavar="COMMAND", help=f"another engine (default: {servers.ENGINE})")
     parser.add_argument("--load", metavar="BINARY", default=LOAD, help="another load generator (default: %(default)s)")
     parser.add_argument("--server-cpu", type=int, default=0, help="the servers' core (default 0)")
     parser.add_argument("--load-cpu", type=int, default=1, help="the load generator's core (default 1)")
     parser.add_argument(
-        "--patience", type=float, default=0.0, metavar="SECONDS", help="how long to wait for a quiet machine before a run (default 0)"
+        "--patience",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="how long to wait for a quiet machine before each run (default 0)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
     parsed = parser.parse_args(arguments)

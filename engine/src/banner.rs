@@ -7,6 +7,7 @@ use ringmain_rt::descriptors::Table;
 use ringmain_rt::driver::Chosen;
 use ringmain_shard::ShardHandle;
 
+use crate::config::value::ByteSize;
 use crate::plan::Plan;
 
 /// What the block tells.
@@ -48,20 +49,24 @@ impl From<&ShardHandle> for ShardTable {
 impl Banner<'_> {
     /// The block, a fact a line.
     pub fn text(&self) -> String {
-        let mut text = format!("Ringmain {}\n", env!("CARGO_PKG_VERSION"));
+        let plan = self.plan;
+        let mut text = format!("Ringmain {}\n{plan}", env!("CARGO_PKG_VERSION"));
         let mut line = |name: &str, value: String| {
             let _ = writeln!(text, "{name:<12} {value}");
         };
-        let plan = self.plan;
-        let cpus: Vec<String> = plan.cpus.iter().map(ToString::to_string).collect();
-        line("shards", format!("{} on CPU {}", plan.cpus.len(), cpus.join(", ")));
-        line("back end", format!("{} ({})", self.chosen.backend, self.chosen.reason));
+        line(
+            "back end",
+            format!("{} ({})", self.chosen.backend, self.chosen.reason),
+        );
         line("descriptors", self.descriptors());
         line("connections", self.connections());
-        let shards = plan.cpus.len() as u64;
-        let (all, share) = (readable(plan.memory_bytes_max), readable(plan.memory_bytes_max / shards.max(1)));
-        line("memory", format!("{all} for messages ({}), {share} a shard", plan.memory_reason));
-        line("message", format!("at most {}", readable(plan.limits.message_bytes_max as u64)));
+        line(
+            "message",
+            format!(
+                "at most {}",
+                ByteSize(plan.limits.message_bytes_max as u64).readable()
+            ),
+        );
         line("listening", format!("ws://{}", self.listen));
         let admin = self.admin.map(|address| format!("http://{address}"));
         line("admin", admin.unwrap_or_else(|| "off".to_owned()));
@@ -69,14 +74,20 @@ impl Banner<'_> {
     }
 
     fn descriptors(&self) -> String {
-        let private = self.tables.iter().filter(|shard| shard.table == Table::Private).count();
+        let private = self
+            .tables
+            .iter()
+            .filter(|shard| shard.table == Table::Private)
+            .count();
         let limit = self.descriptors_max;
         if private == self.tables.len() {
             format!("{limit} a shard, each with a private table")
         } else if private == 0 {
             format!("{limit} for all shards together: the system refuses private tables")
         } else {
-            format!("{limit}, a shard for {private} shards with private tables, shared by the others")
+            format!(
+                "{limit}, a shard for {private} shards with private tables, shared by the others"
+            )
         }
     }
 
@@ -92,16 +103,6 @@ impl Banner<'_> {
     }
 }
 
-/// A size as people say it.
-pub fn readable(bytes: u64) -> String {
-    let units = [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    match units.iter().find(|(_, size)| bytes >= *size) {
-        Some((unit, size)) if bytes.is_multiple_of(*size) => format!("{} {unit}", bytes / size),
-        Some((unit, size)) => format!("{:.1} {unit}", bytes as f64 / *size as f64),
-        None => format!("{bytes} bytes"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,7 +114,10 @@ mod tests {
             cpus: vec![0, 1],
             memory_bytes_max: 3 << 30,
             memory_reason: "as configured",
-            limits: Limits::default(),
+            limits: Limits {
+                memory_bytes_max: 3 << 29,
+                ..Limits::default()
+            },
         };
         let chosen = Chosen {
             backend: Backend::Uring,
@@ -140,7 +144,10 @@ mod tests {
 
     #[test]
     fn the_block_says_what_runs_where() {
-        let text = text(vec![shard(Table::Private); 2], "127.0.0.1:8001".parse().ok());
+        let text = text(
+            vec![shard(Table::Private); 2],
+            "127.0.0.1:8001".parse().ok(),
+        );
         for part in [
             concat!("Ringmain ", env!("CARGO_PKG_VERSION"), "\n"),
             "2 on CPU 0, 1\n",
@@ -160,12 +167,5 @@ mod tests {
         let text = text(vec![shard(Table::Shared); 2], None);
         assert!(text.contains("20000 for all shards together"), "{text}");
         assert!(text.contains("\nadmin        off\n"), "{text}");
-    }
-
-    #[test]
-    fn sizes_are_readable() {
-        assert_eq!(readable(64 << 10), "64 KiB");
-        assert_eq!(readable(18_000_000_000), "16.8 GiB");
-        assert_eq!(readable(125), "125 bytes");
     }
 }

@@ -9,13 +9,13 @@ use ringmain_core::stats::Cell64;
 use ringmain_router::RoomKey;
 use ringmain_rt::descriptors;
 use ringmain_rt::driver::{self, Chosen, UringUnavailable};
-use ringmain_shard::{Node, NodeConfig, ShardError, StartError};
+use ringmain_shard::{Node, NodeConfig, StartError};
 
 use crate::banner::{Banner, ShardTable};
 use crate::config::Settings;
 use crate::config::value::AdminAddress;
 use crate::control::admin::{self, Pages};
-use crate::control::{Control, Outcome, Signals};
+use crate::control::{Control, ControlError, Outcome, Signals};
 use crate::logging::Log;
 use crate::metrics::{Metrics, Sources};
 use crate::plan::Plan;
@@ -24,7 +24,9 @@ use crate::plan::Plan;
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The descriptor limit cannot be read or raised.
-    #[error("cannot raise the limit of open files: {0}. Set it before the start (ulimit -n, LimitNOFILE=)")]
+    #[error(
+        "cannot raise the limit of open files: {0}. Set it before the start (ulimit -n, LimitNOFILE=)"
+    )]
     Descriptors(io::Error),
     /// io_uring was asked for in vain.
     #[error(transparent)]
@@ -36,7 +38,9 @@ pub enum ServeError {
     #[error("cannot set up the control plane: {0}")]
     Control(io::Error),
     /// The admin address cannot be had.
-    #[error("the admin server cannot listen on {address}: {source}. Choose another address with --admin, or `--admin off`, or stop whatever uses this one")]
+    #[error(
+        "the admin server cannot listen on {address}: {source}. Choose another address with --admin, or `--admin off`, or stop whatever uses this one"
+    )]
     Admin {
         /// The address.
         address: SocketAddr,
@@ -46,9 +50,9 @@ pub enum ServeError {
     /// The shards do not start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// A shard has failed.
+    /// The shards have ended by themselves.
     #[error(transparent)]
-    Shard(#[from] ShardError),
+    Ended(#[from] ControlError),
 }
 
 /// Starts a node, says so on stdout, and serves until a signal ends it.
@@ -105,7 +109,11 @@ async fn run(
     let stalls: Arc<[Cell64]> = node.shards().iter().map(|_| Cell64::default()).collect();
     let pages = Arc::new(Pages {
         metrics: Metrics::new(Sources {
-            shards: node.shards().iter().map(|shard| shard.stats().clone()).collect(),
+            shards: node
+                .shards()
+                .iter()
+                .map(|shard| shard.stats().clone())
+                .collect(),
             stalls: stalls.clone(),
             backend: chosen.backend,
             connections_max: settings.connections_max.0,
@@ -166,7 +174,10 @@ fn warn_of_short_queue(settings: &Settings) {
 /// Says on stdout what runs. That nobody may read it is no reason not to serve.
 fn announce(text: &str) {
     let mut stdout = io::stdout().lock();
-    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    if let Err(error) = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         tracing::warn!(%error, "stdout takes nothing");
     }
 }

@@ -178,10 +178,13 @@ mod tests {
         let cli = Cli::try_parse_from(arguments.split_whitespace()).unwrap();
         let config = Config::merge(&[cli.serve.layer()]).unwrap();
         let default = Settings::default();
-        let changed = crate::config::keys::KEYS.iter().filter(|key| {
-            (key.show)(&config.settings) != (key.show)(&default)
-        });
+        let changed = crate::config::keys::KEYS
+            .iter()
+            .filter(|key| (key.show)(&config.settings) != (key.show)(&default));
         assert_eq!(changed.count(), 12);
-        assert_eq!(config.origin("memory_bytes_max").to_string(), "--memory-bytes-max");
+        assert_eq!(
+            config.origin("memory_bytes_max").to_string(),
+            "--memory-bytes-max"
+        );
     }
 }

@@ -28,7 +28,9 @@ pub enum HostError {
     #[error("cannot find out which CPUs the process may use: {0}")]
     Cpus(io::Error),
     /// There is no `/proc`, or it is of another kind.
-    #[error("cannot read the host's memory from /proc/meminfo: mount /proc, or set memory_bytes_max")]
+    #[error(
+        "cannot read the host's memory from /proc/meminfo: mount /proc, or set memory_bytes_max"
+    )]
     Memory,
 }
 
@@ -69,7 +71,10 @@ fn memory_total(meminfo: &str) -> Option<u64> {
 
 /// The process's resident memory in bytes.
 pub fn resident_bytes() -> Option<u64> {
-    kibibytes(&std::fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+    kibibytes(
+        &std::fs::read_to_string("/proc/self/status").ok()?,
+        "VmRSS:",
+    )
 }
 
 /// The bytes in a line such as `MemTotal:  2048 kB`.

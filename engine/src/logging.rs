@@ -100,7 +100,10 @@ mod tests {
     fn the_text_form_has_one_plain_line_an_event() {
         let text = logged(LogFormat::Text, "info");
         assert_eq!(text.lines().count(), 2);
-        assert!(text.contains("WARN") && text.contains("careful shard=3"), "{text}");
+        assert!(
+            text.contains("WARN") && text.contains("careful shard=3"),
+            "{text}"
+        );
         assert!(!text.contains('\u{1b}'), "{text}");
     }
 

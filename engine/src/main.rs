@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use ringmain::cli::{Cli, Command, ConfigCommand, ServeFlags};
 use ringmain::config::layer::FILE_VARIABLE;
-use ringmain::config::{Config, Layer, Problems, Settings, render};
+use ringmain::config::{Config, Layer, Settings, render};
 use ringmain::control::Outcome;
 use ringmain::host::Host;
 use ringmain::plan::Plan;
@@ -58,10 +58,7 @@ fn serve(flags: &ServeFlags) -> ExitCode {
 
 fn check(file: Option<PathBuf>) -> ExitCode {
     match configure(file, None) {
-        Ok((config, plan)) => print(&format!(
-            "ok\n\n{}\n{plan}",
-            render::effective(&config)
-        )),
+        Ok((config, plan)) => print(&format!("ok\n\n{}\n{plan}", render::effective(&config))),
         Err(error) => fail(&error, EXIT_USAGE),
     }
 }
@@ -75,7 +72,7 @@ fn configure(
     let file = file.map(|path| Layer::file(&path)).transpose()?;
     let environment = Layer::environment(std::env::vars_os())?;
     let layers: Vec<Layer> = file.into_iter().chain([environment]).chain(flags).collect();
-    let config = Config::merge(&layers).map_err(Problems::from)?;
+    let config = Config::merge(&layers)?;
     let plan = Plan::new(&config.settings, &Host::ask()?)?;
     Ok((config, plan))
 }

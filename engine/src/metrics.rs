@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use ringmain_core::close::CloseReason;
 use ringmain_core::stats::{Cell64, Metric, MetricKind};
@@ -98,14 +96,22 @@ impl Family<'_> {
         let help = format!("{}.", self.help);
         let mut family = encoder.encode_descriptor(self.name, &help, None, kind)?;
         for (labels, value) in samples {
-            let labels: &Labels<'_> = &labels;
-            let sample = family.encode_family(&labels)?;
-            match self.kind {
-                MetricKind::Counter => ConstCounter::new(value).encode(sample)?,
-                MetricKind::Gauge => ConstGauge::new(value as i64).encode(sample)?,
+            if labels.is_empty() {
+                self.encode_value(&mut family, value)?;
+            } else {
+                let labels: &Labels<'_> = &labels;
+                self.encode_value(&mut family.encode_family(&labels)?, value)?;
             }
         }
         Ok(())
+    }
+
+    fn encode_value(&self, sample: &mut MetricEncoder<'_>, value: u64) -> fmt::Result {
+        match self.kind {
+            MetricKind::Counter => sample.encode_counter::<NoLabelSet, u64, f64>(&value, None),
+            // Beyond what a gauge's 64 bits with sign hold there are no such numbers.
+            MetricKind::Gauge => sample.encode_gauge(&(value as i64)),
+        }
     }
 }
 
@@ -139,7 +145,11 @@ impl Collector for ProcessCollector {
             "Start of the process, in seconds since 1970",
         )
         .encode(&mut encoder, [(vec![], start.as_secs())])?;
-        gauge("process_resident_memory_bytes", "Resident memory of the process").encode(
+        gauge(
+            "process_resident_memory_bytes",
+            "Resident memory of the process",
+        )
+        .encode(
             &mut encoder,
             host::resident_bytes().map(|bytes| (vec![], bytes)),
         )
@@ -318,7 +328,10 @@ mod tests {
         let text = Metrics::new(sources).text().unwrap();
         assert!(has(&text, r#"ringmain_connections{shard="0"} 0"#), "{text}");
         assert!(has(&text, r#"ringmain_connections{shard="1"} 7"#), "{text}");
-        assert!(has(&text, r#"ringmain_messages_in_total{shard="1"} 3"#), "{text}");
+        assert!(
+            has(&text, r#"ringmain_messages_in_total{shard="1"} 3"#),
+            "{text}"
+        );
         names.each(|metric, _| {
             let suffix = match metric.kind {
                 MetricKind::Counter => "_total",
@@ -357,10 +370,20 @@ mod tests {
         sources.shards[0].dropped(DropReason::LaneFull, 5);
         sources.shards[1].closed(CloseReason::SlowConsumer);
         let text = Metrics::new(sources).text().unwrap();
-        assert!(has(&text, r#"ringmain_drops_total{shard="0",reason="lane_full"} 5"#));
-        assert!(has(&text, r#"ringmain_closes_total{shard="1",reason="slow_consumer"} 1"#));
+        assert!(has(
+            &text,
+            r#"ringmain_drops_total{shard="0",reason="lane_full"} 5"#
+        ));
+        assert!(has(
+            &text,
+            r#"ringmain_closes_total{shard="1",reason="slow_consumer"} 1"#
+        ));
         for entry in CloseReason::CATALOGUE {
-            assert!(text.contains(&format!("reason=\"{}\"", entry.name)), "{}", entry.name);
+            assert!(
+                text.contains(&format!("reason=\"{}\"", entry.name)),
+                "{}",
+                entry.name
+            );
         }
     }
 
@@ -369,7 +392,10 @@ mod tests {
         let sources = sources();
         sources.stalls[1].add(2);
         let text = Metrics::new(sources).text().unwrap();
-        let build = format!("ringmain_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+        let build = format!(
+            "ringmain_build_info{{version=\"{}\"}} 1",
+            env!("CARGO_PKG_VERSION")
+        );
         for line in [
             build.as_str(),
             r#"ringmain_io_backend{backend="epoll"} 1"#,

@@ -1,5 +1,7 @@
 //! What the settings come to on this host.
 
+use std::fmt;
+
 use ringmain_core::Limits;
 use ringmain_router::SHARDS_MAX;
 
@@ -37,7 +39,7 @@ pub enum PlanError {
         allowed: Vec<usize>,
     },
     /// More memory than there is.
-    #[error("`memory_bytes_max` is {}; the process may use {}, of which 3/4 are the default", ByteSize(*.wanted), ByteSize(*.available))]
+    #[error("`memory_bytes_max` is {}; the process may use {}, of which 3/4 are the default", ByteSize(*.wanted).readable(), ByteSize(*.available).readable())]
     MemoryTooLarge {
         /// What was asked for.
         wanted: u64,
@@ -45,7 +47,7 @@ pub enum PlanError {
         available: u64,
     },
     /// One slow client would fill a shard's memory.
-    #[error("each of {shards} shards has {} of memory, and one client's outbox and message may take {}: raise `memory_bytes_max`, or lower `shards`, `message_bytes_max` or `outbox_soft_bytes`", ByteSize(*.share), ByteSize(*.needed))]
+    #[error("each of {shards} shards has {} of memory, and one client's outbox and message may take {}: raise `memory_bytes_max`, or lower `shards`, `message_bytes_max` or `outbox_soft_bytes`", ByteSize(*.share).readable(), ByteSize(*.needed).readable())]
     MemoryTooSmall {
         /// How many shards.
         shards: usize,
@@ -55,7 +57,9 @@ pub enum PlanError {
         needed: u64,
     },
     /// The public and the admin address are one.
-    #[error("`listen` and `admin` are both {0}: choose another port for one of them, or `admin = \"off\"`")]
+    #[error(
+        "`listen` and `admin` are both {0}: choose another port for one of them, or `admin = \"off\"`"
+    )]
     SameAddress(std::net::SocketAddr),
 }
 
@@ -95,29 +99,21 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (all, share) = (self.memory_bytes_max, self.limits.memory_bytes_max as u64);
         let cpus: Vec<String> = self.cpus.iter().map(ToString::to_string).collect();
-        writeln!(f, "{:<12} {} on CPU {}", "shards", self.cpus.len(), cpus.join(", "))?;
+        writeln!(
+            f,
+            "{:<12} {} on CPU {}",
+            "shards",
+            self.cpus.len(),
+            cpus.join(", ")
+        )?;
         writeln!(
             f,
             "{:<12} {} for messages ({}), {} a shard",
             "memory",
-            Readable(all),
+            ByteSize(all).readable(),
             self.memory_reason,
-            Readable(share)
+            ByteSize(share).readable()
         )
-    }
-}
-
-/// A size as people say it.
-pub struct Readable(pub u64);
-
-impl fmt::Display for Readable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.0;
-        match UNITS.iter().find(|(_, size)| bytes >= *size) {
-            Some((unit, size)) if bytes.is_multiple_of(*size) => write!(f, "{} {unit}", bytes / size),
-            Some((unit, size)) => write!(f, "{:.1} {unit}", bytes as f64 / *size as f64),
-            None => write!(f, "{bytes} bytes"),
-        }
     }
 }
 
@@ -229,10 +225,17 @@ mod tests {
             memory_bytes_max: ByteSize(bytes),
             ..Settings::default()
         };
-        let error = Plan::new(&with(1025 * MIB), &host(&[0])).unwrap_err();
-        assert!(error.to_string().contains("is 1025MiB; the process may use 1GiB"));
+        let error = Plan::new(&with(1536 * MIB), &host(&[0])).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("is 1.5 GiB; the process may use 1 GiB")
+        );
         let error = Plan::new(&with(2 * MIB), &host(&[0, 1])).unwrap_err();
-        assert!(error.to_string().contains("raise `memory_bytes_max`"), "{error}");
+        assert!(
+            error.to_string().contains("raise `memory_bytes_max`"),
+            "{error}"
+        );
         let plan = Plan::new(&with(4 * MIB), &host(&[0, 1])).unwrap();
         assert_eq!(plan.limits.memory_bytes_max as u64, 2 * MIB);
     }

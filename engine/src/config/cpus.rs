@@ -34,7 +34,12 @@ impl FromStr for CpuSelection {
         }
         let list = parse(text).filter(|cpus| !cpus.is_empty());
         list.map(|cpus| CpuSelection::List(CpuList(cpus)))
-            .ok_or_else(|| ValueError::new(text, "a list of CPUs, each once, such as 0,2-3, nor `allowed`"))
+            .ok_or_else(|| {
+                ValueError::new(
+                    text,
+                    "a list of CPUs, each once, such as 0,2-3, nor `allowed`",
+                )
+            })
     }
 }
 
@@ -109,7 +114,9 @@ mod tests {
 
     #[test]
     fn what_is_no_list_is_refused() {
-        for wrong in ["", ",", "0,", "3-2", "-1", "1-2-3", "a", "1024", "0,0", "2,1-3"] {
+        for wrong in [
+            "", ",", "0,", "3-2", "-1", "1-2-3", "a", "1024", "0,0", "2,1-3",
+        ] {
             let error = wrong.parse::<CpuSelection>().unwrap_err().to_string();
             assert!(error.contains("such as 0,2-3"), "{error}");
         }

@@ -59,7 +59,8 @@ pub struct Layer {
 impl Layer {
     /// What holds where nothing is set.
     pub fn defaults(settings: &Settings) -> Self {
-        let entry = |key: &keys::Key| (key.name.to_owned(), ((key.show)(settings), Origin::Default));
+        let entry =
+            |key: &keys::Key| (key.name.to_owned(), ((key.show)(settings), Origin::Default));
         Layer {
             name: "defaults",
             entries: KEYS.iter().map(entry).collect(),
@@ -190,8 +191,9 @@ impl Provider for Layer {
     }
 
     fn data(&self) -> figment::Result<Map<Profile, Dict>> {
-        let entry =
-            |(key, (text, _)): (&String, &(String, Origin))| (key.clone(), Value::from(text.as_str()));
+        let entry = |(key, (text, _)): (&String, &(String, Origin))| {
+            (key.clone(), Value::from(text.as_str()))
+        };
         let values: Dict = self.entries.iter().map(entry).collect();
         Ok(Profile::Default.collect(values))
     }
@@ -213,7 +215,9 @@ fn plain_text(value: &toml::Value) -> Option<String> {
 fn is_service_link(rest: &str) -> bool {
     let words: Vec<&str> = rest.split('_').collect();
     let is_number = |word: &str| word.parse::<u16>().is_ok();
-    words.windows(2).any(|pair| matches!(pair, ["SERVICE", "HOST" | "PORT"]))
+    words
+        .windows(2)
+        .any(|pair| matches!(pair, ["SERVICE", "HOST" | "PORT"]))
         || words.last() == Some(&"PORT")
         || words.windows(3).any(|three| {
             three[0] == "PORT" && is_number(three[1]) && matches!(three[2], "TCP" | "UDP" | "SCTP")

@@ -5,6 +5,8 @@ pub mod keys;
 pub mod layer;
 pub mod render;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 pub mod value;
 
 use std::collections::BTreeMap;
@@ -88,7 +90,11 @@ impl Problems {
     }
 
     fn none_or<T>(self, value: T) -> Result<T, Self> {
-        if self.0.is_empty() { Ok(value) } else { Err(self) }
+        if self.0.is_empty() {
+            Ok(value)
+        } else {
+            Err(self)
+        }
     }
 }
 
@@ -139,14 +145,20 @@ impl Config {
         })?;
         let config = Config {
             settings,
-            origins: KEYS.iter().map(|key| (key.name, origin(key.name))).collect(),
+            origins: KEYS
+                .iter()
+                .map(|key| (key.name, origin(key.name)))
+                .collect(),
         };
         config.check_ranges()
     }
 
     fn check_ranges(self) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        for key in KEYS.iter().filter(|key| key.is_out_of_range(&self.settings)) {
+        for key in KEYS
+            .iter()
+            .filter(|key| key.is_out_of_range(&self.settings))
+        {
             problems.push(ConfigError::OutOfRange {
                 key: key.name,
                 origin: self.origin(key.name),

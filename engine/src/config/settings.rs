@@ -8,9 +8,7 @@ use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::cpus::CpuSelection;
-use super::value::{
-    Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds,
-};
+use super::value::{Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds};
 
 /// One field a key; [`KEYS`](super::keys::KEYS) says what each means and allows.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -126,6 +126,18 @@ pub struct ByteSize(pub u64);
 
 const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
+impl ByteSize {
+    /// The size as people say it, rounded.
+    pub fn readable(self) -> String {
+        let bytes = self.0;
+        match UNITS.iter().find(|(_, size)| bytes >= *size) {
+            Some((unit, size)) if bytes.is_multiple_of(*size) => format!("{} {unit}", bytes / size),
+            Some((unit, size)) => format!("{:.1} {unit}", bytes as f64 / *size as f64),
+            None => format!("{bytes} bytes"),
+        }
+    }
+}
+
 impl FromStr for ByteSize {
     type Err = ValueError;
 
@@ -249,7 +261,7 @@ impl fmt::Display for LogFormat {
 }
 
 /// What is logged: a level, or levels by target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogFilter {
     text: String,
     targets: Targets,
@@ -280,7 +292,7 @@ impl FromStr for LogFilter {
         let mut levels = text
             .split(',')
             .map(|part| part.rsplit_once('=').map_or(part, |(_, level)| level));
-        if levels.any(|level| level.parse::<LevelFilter>().is_err()) {
+        if levels.any(|level| level.is_empty() || level.parse::<LevelFilter>().is_err()) {
             return Err(error());
         }
         Ok(LogFilter {
@@ -332,6 +344,13 @@ mod tests {
         ] {
             assert_eq!(ByteSize(bytes).to_string(), text);
         }
+    }
+
+    #[test]
+    fn sizes_are_readable() {
+        assert_eq!(ByteSize(64 << 10).readable(), "64 KiB");
+        assert_eq!(ByteSize(18_000_000_000).readable(), "16.8 GiB");
+        assert_eq!(ByteSize(125).readable(), "125 bytes");
     }
 
     #[test]

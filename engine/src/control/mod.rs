@@ -29,6 +29,17 @@ pub enum Outcome {
     Cut,
 }
 
+/// The node ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// A shard has failed.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    /// Nobody asked them to.
+    #[error("all shards have ended without being asked to")]
+    Unasked,
+}
+
 /// The signals that end the process. While it exists, they do not kill it.
 pub struct Signals {
     terminate: Signal,
@@ -89,7 +100,7 @@ impl Control {
     ///
     /// # Errors
     /// A shard ended by itself.
-    pub async fn run(mut self, mut signals: Signals) -> Result<Outcome, ShardError> {
+    pub async fn run(mut self, mut signals: Signals) -> Result<Outcome, ControlError> {
         let mut samples = interval(SAMPLE_INTERVAL);
         samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.node.is_finished() {
@@ -109,24 +120,32 @@ impl Control {
         }
         let was_asked = self.stop.is_some();
         self.node.join()?;
-        if was_asked {
-            tracing::info!("stopped");
-        } else {
-            tracing::error!("all shards have ended without being asked to");
+        if !was_asked {
+            return Err(ControlError::Unasked);
         }
+        tracing::info!("stopped");
         Ok(Outcome::Stopped)
     }
 
     fn watch(&mut self) {
         let now = Instant::now();
         let elapsed = now - std::mem::replace(&mut self.sampled, now);
-        for ((shard, watch), stalls) in self.node.shards().iter().zip(&mut self.watches).zip(&*self.stalls) {
+        for ((shard, watch), stalls) in self
+            .node
+            .shards()
+            .iter()
+            .zip(&mut self.watches)
+            .zip(&*self.stalls)
+        {
             let pulse = shard.pulse();
             match watch.sample(pulse.turn(), pulse.is_idle(), elapsed) {
                 Sight::Well => {}
                 Sight::Long => {
                     stalls.add(1);
-                    tracing::warn!(shard = shard.index(), "a turn takes longer than {TURN_LONG:?}");
+                    tracing::warn!(
+                        shard = shard.index(),
+                        "a turn takes longer than {TURN_LONG:?}"
+                    );
                 }
                 Sight::Endless => fatal::die(&format!(
                     "shard {} has been in one turn for {TURN_ENDLESS:?}",
@@ -137,7 +156,11 @@ impl Control {
     }
 
     fn begin_to_stop(&mut self, signal: &str) {
-        tracing::info!(signal, connections = self.connections(), "stopping: no new connections; all are closed with 1001");
+        tracing::info!(
+            signal,
+            connections = self.connections(),
+            "stopping: no new connections; all are closed with 1001"
+        );
         self.pages.is_stopping.store(true, Ordering::Relaxed);
         let now = Instant::now();
         self.stop = Some(Stop {

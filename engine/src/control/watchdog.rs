@@ -103,6 +103,9 @@ mod tests {
     fn a_process_that_was_stopped_is_not_blamed() {
         let mut shard = Watch::default();
         shard.sample(1, false, SAMPLE_INTERVAL);
-        assert_eq!(shard.sample(1, false, Duration::from_secs(3600)), Sight::Well);
+        assert_eq!(
+            shard.sample(1, false, Duration::from_secs(3600)),
+            Sight::Well
+        );
     }
 }

@@ -1,0 +1,367 @@
+//! What the command line asks for, checked and in the units of the run.
+
+use ringmain_rt::IoChoice;
+
+use crate::cli::{self, Cli, Common, Job, Mask, Messages};
+use crate::clock::to_ns;
+use crate::payload::HEADER_BYTES;
+use crate::plan::cpus::parse_cpus;
+use crate::target::{Target, TargetError};
+
+/// The largest payload that may be asked for, in bytes.
+const BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Payload of the messages with which idle rooms are probed.
+const PROBE_BYTES: usize = 64;
+/// The longest time that may be asked for: thirty days.
+const SECONDS_MAX: f64 = 30.0 * 86_400.0;
+/// Messages under way at once that one sender may have: more would be kept for the whole run.
+const IN_FLIGHT_MAX: u32 = 65_536;
+/// Seconds to wait for the members of a probed room.
+const PROBE_DRAIN_SECONDS: f64 = 10.0;
+
+/// When messages are sent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// A sender sends the next message when one of its `in_flight` has arrived everywhere.
+    Closed {
+        /// Messages of one sender under way at once.
+        in_flight: u32,
+    },
+    /// Messages are sent by the clock, whatever has arrived.
+    Open {
+        /// Messages a second of all senders together.
+        rate: f64,
+    },
+}
+
+/// The kinds of load.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Work {
+    /// Every connection gets its own messages back.
+    Echo {
+        /// When they are sent.
+        pace: Pace,
+    },
+    /// Publishers, and rooms of receivers.
+    Fanout {
+        /// Rooms; connection `i` is in room `i` modulo this.
+        rooms: u32,
+        /// The first connections publish.
+        publishers: u32,
+        /// When they do.
+        pace: Pace,
+        /// Publishers receive their own.
+        own: bool,
+    },
+    /// Connections that are held.
+    Idle {
+        /// Rooms; connection `i` is in room `i` modulo this.
+        rooms: u32,
+        /// One message to every room at the end.
+        probe: bool,
+    },
+}
+
+/// Where connections come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceChoice {
+    /// As many addresses as are needed.
+    Auto,
+    /// So many.
+    Count(u32),
+}
+
+/// What a run shall do.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The server.
+    pub target: Target,
+    /// The kind of load.
+    pub work: Work,
+    /// Connections to open.
+    pub connections: u32,
+    /// Sending before the measurement.
+    pub warmup_ns: u64,
+    /// The measurement.
+    pub duration_ns: u64,
+    /// Silence after which what is missing is lost.
+    pub drain_ns: u64,
+    /// Payload of each message.
+    pub bytes: usize,
+    /// Masking keys.
+    pub mask: Mask,
+    /// Handshakes begun a second; `None` is without limit.
+    pub handshake_rate: Option<f64>,
+    /// Handshakes under way at once, a thread.
+    pub handshakes_max: u32,
+    /// The time that a handshake may take.
+    pub handshake_timeout_ns: u64,
+    /// Cores; `None` is all that are allowed.
+    pub cpus: Option<Vec<usize>>,
+    /// Threads; `None` is as many as are needed.
+    pub threads: Option<usize>,
+    /// The driver.
+    pub io: IoChoice,
+    /// Source addresses.
+    pub sources: SourceChoice,
+    /// The result is wanted as JSON.
+    pub json: bool,
+    /// Nothing but the result is wanted.
+    pub quiet: bool,
+}
+
+/// Why a command cannot work, and what would.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The URL.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// A number out of its bounds.
+    #[error("{option} {value}: give {wanted}")]
+    Bounds {
+        /// The option's name.
+        option: &'static str,
+        /// What was given.
+        value: String,
+        /// What would work.
+        wanted: String,
+    },
+}
+
+fn bounds(option: &'static str, value: impl ToString, wanted: impl ToString) -> SettingsError {
+    SettingsError::Bounds {
+        option,
+        value: value.to_string(),
+        wanted: wanted.to_string(),
+    }
+}
+
+impl Settings {
+    /// Checks a command line.
+    ///
+    /// # Errors
+    /// Something in it cannot work; the error says what would.
+    pub fn from_cli(cli: &Cli) -> Result<Settings, SettingsError> {
+        match &cli.job {
+            Job::Echo(echo) => {
+                let pace = pace(&echo.messages)?;
+                let settings = Settings::with(&echo.common, Work::Echo { pace })?;
+                settings.with_messages(&echo.messages)
+            }
+            Job::Fanout(fanout) => {
+                let work = fanout_work(fanout)?;
+                let settings = Settings::with(&fanout.common, work)?;
+                settings.with_messages(&fanout.messages)
+            }
+            Job::Idle(idle) => {
+                let members = at_least("--members-per-room", idle.members_per_room, 1)?;
+                let work = Work::Idle {
+                    rooms: idle.common.connections.div_ceil(members),
+                    probe: idle.probe,
+                };
+                Settings::with(&idle.common, work)
+            }
+        }
+    }
+
+    fn with(common: &Common, work: Work) -> Result<Settings, SettingsError> {
+        let cpus = common.cpus.as_deref().map(|list| {
+            parse_cpus(list).ok_or_else(|| bounds("--cpus", list, "core numbers, as in 0,2-3"))
+        });
+        Ok(Settings {
+            target: Target::parse(&common.url)?,
+            work,
+            connections: at_least("--connections", common.connections, 1)?,
+            warmup_ns: 0,
+            duration_ns: seconds("--duration", common.duration, 0.001)?,
+            drain_ns: to_ns(PROBE_DRAIN_SECONDS),
+            bytes: PROBE_BYTES,
+            mask: Mask::Random,
+            handshake_rate: common
+                .rate
+                .map(|rate| positive("--rate", rate))
+                .transpose()?,
+            handshakes_max: at_least("--handshakes-max", common.handshakes_max, 1)?,
+            handshake_timeout_ns: seconds("--handshake-timeout", common.handshake_timeout, 0.001)?,
+            cpus: cpus.transpose()?,
+            threads: common
+                .threads
+                .map(|threads| at_least("--threads", threads, 1).map(|threads| threads as usize))
+                .transpose()?,
+            io: match common.io {
+                cli::Io::Auto => IoChoice::Auto,
+                cli::Io::Uring => IoChoice::Uring,
+                cli::Io::Epoll => IoChoice::Epoll,
+            },
+            sources: source_choice(&common.source_addresses)?,
+            json: common.json,
+            quiet: common.quiet,
+        })
+    }
+
+    fn with_messages(mut self, messages: &Messages) -> Result<Settings, SettingsError> {
+        if !(HEADER_BYTES..=BYTES_MAX).contains(&messages.bytes) {
+            let wanted = format!(
+                "{HEADER_BYTES} to {BYTES_MAX} bytes: the first {HEADER_BYTES} carry publisher, number and time"
+            );
+            return Err(bounds("--bytes", messages.bytes, wanted));
+        }
+        self.bytes = messages.bytes;
+        self.mask = messages.mask;
+        self.warmup_ns = seconds("--warmup", messages.warmup, 0.0)?;
+        self.drain_ns = seconds("--drain", messages.drain, 0.0)?;
+        Ok(self)
+    }
+
+    /// When messages are sent, if any are.
+    pub fn pace(&self) -> Option<Pace> {
+        match self.work {
+            Work::Echo { pace } | Work::Fanout { pace, .. } => Some(pace),
+            Work::Idle { .. } => None,
+        }
+    }
+
+    /// The path of one connection, with its query.
+    pub fn path(&self, room: u32) -> String {
+        match self.work {
+            Work::Fanout { rooms: 2.., .. } => self.target.path_with(&format!("-{room}")),
+            Work::Echo { .. } | Work::Fanout { .. } => self.target.path_with(""),
+            Work::Idle { .. } => self.target.path_below(&format!("raw/idle-{room}")),
+        }
+    }
+}
+
+fn fanout_work(fanout: &cli::Fanout) -> Result<Work, SettingsError> {
+    let connections = fanout.common.connections;
+    let rooms = at_least("--rooms", fanout.rooms, 1)?;
+    // A room needs a publisher and somebody to receive, or nothing would ever be delivered there.
+    let members_min = if fanout.own { 1 } else { 2 };
+    if connections / rooms < members_min {
+        let wanted = format!(
+            "at least {}: {rooms} rooms need {members_min} members each",
+            u64::from(rooms) * u64::from(members_min)
+        );
+        return Err(bounds("--connections", connections, wanted));
+    }
+    if !(1..=connections).contains(&fanout.publishers) {
+        let wanted = format!("1 to {connections}, the number of connections");
+        return Err(bounds("--publishers", fanout.publishers, wanted));
+    }
+    Ok(Work::Fanout {
+        rooms,
+        publishers: fanout.publishers,
+        pace: pace(&fanout.messages)?,
+        own: fanout.own,
+    })
+}
+
+fn pace(messages: &Messages) -> Result<Pace, SettingsError> {
+    if let Some(rate) = messages.rate_messages {
+        let rate = positive("--rate-messages", rate)?;
+        return Ok(Pace::Open { rate });
+    }
+    let in_flight = messages.in_flight;
+    if !(1..=IN_FLIGHT_MAX).contains(&in_flight) {
+        let wanted = format!("1 to {IN_FLIGHT_MAX}");
+        return Err(bounds("--in-flight", in_flight, wanted));
+    }
+    Ok(Pace::Closed { in_flight })
+}
+
+fn source_choice(given: &str) -> Result<SourceChoice, SettingsError> {
+    if given == "auto" {
+        return Ok(SourceChoice::Auto);
+    }
+    match given.parse() {
+        Ok(count @ 1..=65_000) => Ok(SourceChoice::Count(count)),
+        _ => Err(bounds(
+            "--source-addresses",
+            given,
+            "a number from 1 to 65000, or auto",
+        )),
+    }
+}
+
+fn at_least(option: &'static str, value: u32, min: u32) -> Result<u32, SettingsError> {
+    if value < min {
+        return Err(bounds(option, value, format!("{min} or more")));
+    }
+    Ok(value)
+}
+
+fn positive(option: &'static str, value: f64) -> Result<f64, SettingsError> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(value);
+    }
+    Err(bounds(option, value, "a number above 0"))
+}
+
+fn seconds(option: &'static str, value: f64, min: f64) -> Result<u64, SettingsError> {
+    if (min..=SECONDS_MAX).contains(&value) {
+        return Ok(to_ns(value));
+    }
+    let wanted = format!("seconds from {min} to {SECONDS_MAX}");
+    Err(bounds(option, value, wanted))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, Parser};
+
+    fn settings(words: &str) -> Result<Settings, SettingsError> {
+        let words = std::iter::once("ringmain-load").chain(words.split_whitespace());
+        Settings::from_cli(&Cli::try_parse_from(words).unwrap())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn rooms_are_named_behind_the_path() {
+        let one = settings("fanout --url ws://h/raw/x --connections 9").unwrap();
+        assert_eq!(one.path(0), "/raw/x");
+        let many = settings("fanout --url ws://h/raw/x?self=1 --connections 9 --rooms 2").unwrap();
+        assert_eq!(many.path(1), "/raw/x-1?self=1");
+        let idle = settings("idle --url ws://h/ --connections 201").unwrap();
+        assert_eq!(idle.path(2), "/raw/idle-2");
+        let rooms = Work::Idle {
+            rooms: 3,
+            probe: false,
+        };
+        assert_eq!(idle.work, rooms);
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_and_the_error_says_what_would() {
+        for (words, wanted) in [
+            ("echo --url ws://h/ --bytes 31", "32 to"),
+            ("echo --url ws://h/ --in-flight 0", "1 to"),
+            ("echo --url ws://h/ --connections 0", "1 or more"),
+            ("echo --url ws://h/ --rate-messages 0", "above 0"),
+            ("echo --url ws://h/ --rate-messages NaN", "above 0"),
+            ("echo --url ws://h/ --duration -1", "seconds from"),
+            ("echo --url ws://h/ --duration inf", "seconds from"),
+            ("echo --url ws://h/ --cpus 0-x", "core numbers"),
+            ("echo --url ws://h/ --source-addresses 0", "or auto"),
+            ("echo --url wss://h/", "ws://"),
+            ("fanout --url ws://h/ --connections 3 --rooms 2", "at least 4"),
+            ("fanout --url ws://h/ --connections 3 --publishers 4", "1 to 3"),
+            ("idle --url ws://h/ --members-per-room 0", "1 or more"),
+        ] {
+            // A value that begins with a minus must be joined to its option.
+            let words = words.replace("--duration -", "--duration=-");
+            let error = settings(&words).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{words}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_loops_exclude_each_other() {
+        let words = "ringmain-load echo --url ws://h/ --in-flight 2 --rate-messages 5";
+        assert!(Cli::try_parse_from(words.split_whitespace()).is_err());
+    }
+}

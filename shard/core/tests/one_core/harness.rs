@@ -1,0 +1,283 @@
+//! One core with clients made of vectors, under virtual time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ringmain_core::shard::{Ending, Input, ShardConfig, Verdict, WriteOutcome};
+use ringmain_core::{CloseReason, ConnId, DropReason, Limits, ShardCore, ShardStats, Target, Tick};
+use ringmain_proto::ws::encode::write_masked_frame;
+use ringmain_proto::ws::{Event, Opcode, Parser, ParserSettings, Role};
+use ringmain_router::{Generation, PeerId, RoomKey, RoomName, ShardFrame};
+
+/// What a client has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    Message(Vec<u8>),
+    Ping,
+    Close(u16),
+    HalfClosed,
+    Shut,
+}
+
+#[derive(Default)]
+pub struct Socket {
+    parser: Parser,
+    pub seen: Vec<Seen>,
+    /// It takes nothing.
+    pub is_stuck: bool,
+    is_blocked: bool,
+    writes: usize,
+}
+
+pub struct One {
+    pub core: ShardCore,
+    pub stats: Arc<ShardStats>,
+    pub now: Tick,
+    pub sockets: HashMap<ConnId, Socket>,
+    /// Frames for other shards that their lanes have taken.
+    pub sent: Vec<(PeerId, ShardFrame)>,
+    /// The other shards' lanes take no publications.
+    pub lanes_are_full: bool,
+}
+
+impl One {
+    pub fn new(limits: Limits) -> Self {
+        Self::among(1, limits)
+    }
+
+    pub fn among(shards: usize, limits: Limits) -> Self {
+        let stats = Arc::new(ShardStats::default());
+        let config = ShardConfig {
+            me: PeerId::shard(0).unwrap(),
+            shards,
+            room_secret: RoomKey::new([5; 16]),
+            limits,
+            stats: stats.clone(),
+        };
+        One {
+            core: ShardCore::new(config, Tick(0)),
+            stats,
+            now: Tick(0),
+            sockets: HashMap::new(),
+            sent: Vec::new(),
+            lanes_are_full: false,
+        }
+    }
+
+    pub fn echo(&mut self) -> ConnId {
+        self.open(Target::Echo)
+    }
+
+    pub fn member(&mut self, room: &str) -> ConnId {
+        self.open(Target::Raw {
+            room: RoomName::new(room.as_bytes()).unwrap(),
+            to_self: false,
+        })
+    }
+
+    /// Opens a connection whose upgrade needs no other shard.
+    pub fn open(&mut self, target: Target) -> ConnId {
+        let conn = self.core.admit(self.now).unwrap();
+        self.sockets.insert(conn, Socket::default());
+        self.core.handle(self.now, Input::Upgrade { conn, target });
+        self.turn();
+        assert!(
+            self.sockets.contains_key(&conn),
+            "granted by this shard itself"
+        );
+        conn
+    }
+
+    pub fn frame(&mut self, conn: ConnId, opcode: Opcode, payload: &[u8]) {
+        let mut bytes = Vec::new();
+        write_masked_frame(&mut bytes, opcode, [4, 3, 2, 1], payload);
+        self.receive(conn, &bytes);
+    }
+
+    pub fn say(&mut self, conn: ConnId, payload: &[u8]) {
+        self.frame(conn, Opcode::Binary, payload);
+    }
+
+    pub fn receive(&mut self, conn: ConnId, bytes: &[u8]) {
+        self.core.handle(
+            self.now,
+            Input::Received {
+                conn,
+                bytes: &mut bytes.to_vec(),
+            },
+        );
+    }
+
+    pub fn end(&mut self, conn: ConnId) {
+        self.core.handle(self.now, Input::Ended { conn });
+        self.sockets.remove(&conn);
+    }
+
+    /// A stuck socket takes bytes again.
+    pub fn unstick(&mut self, conn: ConnId) {
+        let socket = self.sockets.get_mut(&conn).unwrap();
+        socket.is_stuck = false;
+        if std::mem::take(&mut socket.is_blocked) {
+            self.core.handle(self.now, Input::Writable { conn });
+        }
+    }
+
+    /// Turns until nothing is left to do.
+    pub fn turn(&mut self) {
+        loop {
+            self.turn_once(usize::MAX);
+            if !self.core.has_work() {
+                break;
+            }
+        }
+    }
+
+    pub fn turn_once(&mut self, writes: usize) {
+        self.core.handle(self.now, Input::Turn { lane_bytes: 0 });
+        let (sent, full) = (&mut self.sent, self.lanes_are_full);
+        self.core.send_frames(|to, frame| {
+            if full {
+                return Err(frame);
+            }
+            sent.push((to, frame));
+            Ok(())
+        });
+        for _ in 0..writes {
+            let sockets = &mut self.sockets;
+            let wrote = self.core.poll_write(self.now, |conn, slices| {
+                let Some(socket) = sockets.get_mut(&conn) else {
+                    return WriteOutcome::Gone;
+                };
+                socket.writes += 1;
+                if socket.is_stuck {
+                    socket.is_blocked = true;
+                    return WriteOutcome::Wrote(0);
+                }
+                let mut bytes = Vec::new();
+                slices
+                    .iter()
+                    .for_each(|slice| bytes.extend_from_slice(slice));
+                let count = bytes.len();
+                socket.read(bytes);
+                WriteOutcome::Wrote(count)
+            });
+            if !wrote {
+                break;
+            }
+        }
+        while let Some((conn, verdict)) = self.core.poll_verdict() {
+            assert_eq!(verdict, Verdict::Granted);
+            self.core.handle(
+                self.now,
+                Input::Respond {
+                    conn,
+                    bytes: Bytes::new(),
+                },
+            );
+            self.core.handle(self.now, Input::Upgraded { conn });
+        }
+        while let Some((conn, ending)) = self.core.poll_close() {
+            let seen = match ending {
+                Ending::HalfClose => Seen::HalfClosed,
+                Ending::Shutdown => Seen::Shut,
+            };
+            self.sockets.get_mut(&conn).unwrap().seen.push(seen);
+        }
+        while self.core.poll_readable().is_some() {}
+    }
+
+    /// Lets time pass, with a turn whenever the core asks for one.
+    pub fn pass(&mut self, milliseconds: u64) {
+        let end = self.now.plus(milliseconds);
+        while let Some(at) = self.core.poll_deadline().filter(|&at| at <= end) {
+            self.now = self.now.max(at);
+            self.turn();
+        }
+        self.now = end;
+        self.turn();
+    }
+
+    pub fn seen(&mut self, conn: ConnId) -> Vec<Seen> {
+        std::mem::take(&mut self.sockets.get_mut(&conn).unwrap().seen)
+    }
+
+    pub fn messages(&mut self, conn: ConnId) -> Vec<Vec<u8>> {
+        let message = |seen| match seen {
+            Seen::Message(payload) => payload,
+            other => panic!("{other:?} among messages"),
+        };
+        self.seen(conn).into_iter().map(message).collect()
+    }
+
+    /// Writes that one socket was asked to take since the last call.
+    pub fn writes(&mut self, conn: ConnId) -> usize {
+        std::mem::take(&mut self.sockets.get_mut(&conn).unwrap().writes)
+    }
+
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.stats.drops[reason as usize].get()
+    }
+
+    pub fn closed(&self, reason: CloseReason) -> u64 {
+        self.stats.closes[reason as usize].get()
+    }
+
+    /// Grants this shard the room as its home on another shard would, with members there too.
+    pub fn grant_with_peer(&mut self, peer: PeerId) {
+        let at = self
+            .sent
+            .iter()
+            .position(|(_, frame)| matches!(frame, ShardFrame::Interest { .. }));
+        let (home, frame) = self.sent.remove(at.expect("interest was told"));
+        let ShardFrame::Interest {
+            room,
+            name,
+            from,
+            generation,
+            member,
+        } = frame
+        else {
+            unreachable!()
+        };
+        let mut table = ringmain_router::HomeTable::new(home);
+        table.interest(room, &name, peer, Generation(1), true);
+        table.interest(room, &name, from, generation, member);
+        let core = &mut self.core;
+        let now = self.now;
+        while table.poll_answer(|to, frame| {
+            if to == from {
+                core.handle(now, Input::Frame(frame));
+            }
+            Ok(())
+        }) {}
+        self.turn();
+    }
+}
+
+impl Socket {
+    fn read(&mut self, mut bytes: Vec<u8>) {
+        let settings = ParserSettings {
+            role: Role::Client,
+            message_bytes_max: 1 << 26,
+        };
+        let mut rest = &mut bytes[..];
+        while !rest.is_empty() {
+            let (event, left) = self
+                .parser
+                .next(&settings, rest)
+                .expect("the core writes frames");
+            match event {
+                Some(Event::Message { payload, .. }) => {
+                    self.seen.push(Seen::Message(payload.to_vec()))
+                }
+                Some(Event::Ping(_)) => self.seen.push(Seen::Ping),
+                Some(Event::Close(frame)) => self
+                    .seen
+                    .push(Seen::Close(frame.map_or(1005, |frame| frame.code.get()))),
+                Some(Event::Pong(_)) | None => {}
+            }
+            rest = left;
+        }
+    }
+}
