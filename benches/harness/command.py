@@ -6,6 +6,7 @@ import os
 import platform
 import resource
 import shlex
+import signal
 import sys
 import time
 from pathlib import Path
@@ -94,8 +95,7 @@ def _prepare(options: argparse.Namespace, root: Path) -> list[servers.ServerKind
             _say(f"bench: goes on without {reason}")
         else:
             raise Failure(reason)
-    # Off the servers' core, and with room for 10,000 sockets in whatever is started from here.
-    os.sched_setaffinity(0, {options.load_cpu})
+    # Room for 10,000 sockets in whatever is started from here.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return present
@@ -115,7 +115,7 @@ def _measure(options: argparse.Namespace, root: Path, kinds: list[servers.Server
                 where = f"[{done}/{total}] {results.scenario.name} {kind.name}"
                 try:
                     run = _one(options, root, kind, results.scenario)
-                except Failure as failure:
+                except (Failure, OSError) as failure:
                     failures.append(f"{where}: {failure}")
                     _say(f"{where}: FAILED: {failure}")
                     continue
@@ -158,6 +158,8 @@ def _conditions(options: argparse.Namespace) -> dict:
 def main(root: Path, arguments: list[str] | None = None) -> int:
     """Runs the benchmark; returns the exit status."""
     options = _arguments(arguments)
+    # Like Ctrl-C, so that whatever runs is stopped on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         kinds = _prepare(options, root)
         all_results, failures = _measure(options, root, kinds)

@@ -38,14 +38,17 @@ def machine_seconds() -> float:
 class Sampler(threading.Thread):
     """Reads a server's CPU time all through a run, so that any part of the run can be looked at afterwards."""
 
-    def __init__(self, pid: int):
+    def __init__(self, pid: int, cpu: int):
         super().__init__(daemon=True)
         self._pid = pid
+        self._cpu = cpu
         self._done = threading.Event()
         # (monotonic seconds, CPU seconds), in order.
         self.samples: list[tuple[float, float]] = []
 
     def run(self) -> None:
+        # This thread alone, off the server's core. What the main thread starts must be free to choose its own.
+        os.sched_setaffinity(0, {self._cpu})
         while True:
             try:
                 self.samples.append((time.monotonic(), process_seconds(self._pid)))

@@ -13,7 +13,7 @@ from .servers import RunningServer
 
 # What connecting, warming up, waiting for the last message and closing may take beside the measurement itself.
 OVERHEAD_SECONDS_MAX = 60.0
-FAULTS = ("lost", "duplicated", "reordered", "corrupt")
+FAULTS = ("lost", "duplicated", "reordered", "corrupt", "unexpected", "stalled", "connections_lost")
 # Time that others may spend on the machine, in cores, before a run is called disturbed.
 OTHERS_SHARE_MAX = 0.1
 
@@ -37,18 +37,19 @@ class Run:
 def command(binary: str, scenario: Scenario, port: int, cpu: int, seconds: float) -> list[str]:
     """The load generator's command line."""
     words = [binary, scenario.job, "--url", f"ws://127.0.0.1:{port}{scenario.path}"]
-    words += ["--connections", str(scenario.connections), "--bytes", str(scenario.bytes)]
+    # One publishes and the others receive; the titles count those.
+    publishers = 1 if scenario.job == "fanout" else 0
+    words += ["--connections", str(scenario.connections + publishers), "--bytes", str(scenario.bytes)]
     words += ["--duration", f"{seconds:g}", "--cpus", str(cpu), "--json"]
-    if scenario.in_flight is not None:
-        words += ["--in-flight", str(scenario.in_flight)]
-    if scenario.job == "fanout":
-        words += ["--publishers", "1"]
+    words += ["--in-flight", str(scenario.in_flight)]
+    if publishers:
+        words += ["--publishers", str(publishers)]
     return words
 
 
 def run(root: Path, binary: str, scenario: Scenario, server: RunningServer, cpu: int, seconds: float) -> Run:
     """Loads the server once. The load generator is gone afterwards, whatever happened."""
-    sampler = Sampler(server.pid)
+    sampler = Sampler(server.pid, cpu)
     machine_begin, server_begin, begin = machine_seconds(), process_seconds(server.pid), time.monotonic()
     sampler.start()
     try:

@@ -43,7 +43,7 @@ class Results:
             notes.append("load's core the busier: only CPU time counts")
         others = self.median(server, "others_share")
         if others > OTHERS_SHARE_MAX:
-            notes.append(f"others used {others:.1f} cores")
+            notes.append(f"others used {others:.1f} cores: rates do not count")
         return notes
 
     def as_json(self) -> dict:

@@ -12,9 +12,8 @@ class Scenario:
     job: str
     connections: int
     bytes: int
-    # Messages under way at once, for each connection of an echo and for the publisher of a fan-out. None leaves it to
-    # the load generator.
-    in_flight: int | None
+    # Messages under way at once, for each connection of an echo and for the publisher of a fan-out.
+    in_flight: int
 
     @property
     def path(self) -> str:
@@ -25,8 +24,8 @@ SCENARIOS = [
     Scenario("echo-64", "echo 64 B, 200 connections, 1 in flight", "echo", 200, 64, 1),
     Scenario("echo-64-pipelined", "echo 64 B, 200 connections, 16 in flight", "echo", 200, 64, 16),
     Scenario("echo-16k", "echo 16 KiB, 200 connections, 1 in flight", "echo", 200, 16 * 1024, 1),
-    Scenario("fanout-1k", "fan-out 128 B to 1,000", "fanout", 1_000, 128, None),
-    Scenario("fanout-10k", "fan-out 128 B to 10,000", "fanout", 10_000, 128, None),
+    Scenario("fanout-1k", "fan-out 128 B to 1,000, 4 in flight", "fanout", 1_000, 128, 4),
+    Scenario("fanout-10k", "fan-out 128 B to 10,000, 4 in flight", "fanout", 10_000, 128, 4),
 ]
 
 

@@ -59,9 +59,12 @@ class RunningServer:
         self.port = free_port()
         self._log = tempfile.TemporaryFile()
         command = shlex.split(kind.command.format(port=self.port, cpu=cpu, job=job))
-        self._process = subprocess.Popen(
-            command, cwd=root, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
-        )
+        try:
+            self._process = subprocess.Popen(
+                command, cwd=root, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+            )
+        except OSError as error:
+            raise Failure(f"cannot start {kind.name}: {error}: is {command[0]} installed?") from None
 
     @property
     def pid(self) -> int:

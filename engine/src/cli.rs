@@ -12,16 +12,21 @@ use crate::config::value::{
 
 const EXAMPLES: &str = "\
 Examples:
-  ringmain                                         serve on 127.0.0.1:8000, one shard a core
-  ringmain --listen 0.0.0.0:8000 --admin off       serve everyone, without metrics
-  ringmain --config ringmain.toml --shards 4       flags win over the environment, that over the file
-  RINGMAIN_HEARTBEAT_SECONDS=60 ringmain           every key can be set in the environment
-  ringmain config default > ringmain.toml          a file with all keys, explained
-  ringmain config check --config ringmain.toml     what is wrong with it, or what it comes to
+  ringmain                                      serve on 127.0.0.1:8000, one shard a core
+  ringmain --listen 0.0.0.0:8000 --admin off    serve everyone, without metrics
+  ringmain --config ringmain.toml --shards 4    file < environment < flags
+  RINGMAIN_HEARTBEAT_SECONDS=60 ringmain        every key can be set in the environment
+  ringmain config default > ringmain.toml       a file with all keys, explained
+  ringmain config check --config ringmain.toml  what is wrong with it, or what it comes to
 
-Signals: SIGTERM and SIGINT (Ctrl-C) close every connection with 1001 and end; a second one ends at once.
-Exit codes: 0 stopped as asked; 1 could not start, failed, or a second signal; 2 wrong command line or
-configuration; 70 internal error.";
+Signals: SIGTERM and SIGINT (Ctrl-C) close every connection with 1001 and end the process;
+         a second one ends it at once.
+
+Exit codes:
+  0   stopped by a signal, in order
+  1   could not start, failed, or was ended by a second signal
+  2   wrong command line or configuration
+  70  internal error";
 
 /// A thread-per-core real-time connection engine.
 #[derive(Debug, Parser)]
@@ -39,7 +44,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Accept connections until a signal ends it; the same as no command
-    Serve(ServeFlags),
+    Serve(Box<ServeFlags>),
     /// Print or check a configuration
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -81,7 +81,12 @@ pub struct Messages {
     #[arg(long, value_name = "B", default_value_t = 64)]
     pub bytes: usize,
     /// Closed loop: messages of each sender that are under way at once.
-    #[arg(long, value_name = "K", default_value_t = 1, conflicts_with = "rate_messages")]
+    #[arg(
+        long,
+        value_name = "K",
+        default_value_t = 1,
+        conflicts_with = "rate_messages"
+    )]
     pub in_flight: u32,
     /// Open loop: messages a second of all senders together. Latency counts from the time at which a
     /// message was due.

@@ -123,7 +123,9 @@ impl Failures {
     /// Each kind's count.
     pub fn counts(&self) -> BTreeMap<String, u64> {
         let counts = self.kinds.iter();
-        counts.map(|(kind, (_, count))| (kind.clone(), *count)).collect()
+        counts
+            .map(|(kind, (_, count))| (kind.clone(), *count))
+            .collect()
     }
 
     /// What is known of each kind beyond its name: the example's own words, and what to do.

@@ -197,7 +197,14 @@ mod tests {
     #[test]
     fn a_thread_tells_once_that_all_its_members_have_a_message() {
         let mut landings = Landings::new(2, 2);
-        let arrivals = [(0, false), (1, false), (0, true), (0, false), (2, false), (0, false)];
+        let arrivals = [
+            (0, false),
+            (1, false),
+            (0, true),
+            (0, false),
+            (2, false),
+            (0, false),
+        ];
         for (number, all) in arrivals {
             assert_eq!(landings.arrive(1, number, 2), all);
         }

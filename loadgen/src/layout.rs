@@ -62,6 +62,11 @@ impl Layout {
         self.publishers
     }
 
+    /// This thread's number, and how many there are.
+    pub fn thread(&self) -> (usize, usize) {
+        (self.thread as usize, self.threads as usize)
+    }
+
     /// The id of a link of this thread.
     #[inline]
     pub fn id(&self, link: usize) -> u32 {
@@ -118,7 +123,12 @@ mod tests {
     fn layouts() -> impl Strategy<Value = Vec<Layout>> {
         (1u32..200, 1u32..9)
             .prop_flat_map(|(connections, threads)| {
-                (Just(connections), Just(threads), 1..=connections, 1..=connections)
+                (
+                    Just(connections),
+                    Just(threads),
+                    1..=connections,
+                    1..=connections,
+                )
             })
             .prop_map(|(connections, threads, rooms, publishers)| {
                 let of_thread = |thread| Layout {

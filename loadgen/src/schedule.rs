@@ -105,7 +105,9 @@ mod tests {
 
     fn schedules(rate: f64, publishers: u32, threads: usize) -> Vec<Schedule> {
         let schedule = |thread: usize| {
-            let count = (publishers as usize).saturating_sub(thread).div_ceil(threads);
+            let count = (publishers as usize)
+                .saturating_sub(thread)
+                .div_ceil(threads);
             Schedule::new(rate, WINDOW, publishers, (thread, threads), count)
         };
         (0..threads).map(schedule).collect()
@@ -144,7 +146,8 @@ mod tests {
     #[test]
     fn a_publisher_that_is_held_up_keeps_its_times() {
         let mut schedule = schedules(10.0, 2, 1).remove(0);
-        let order: Vec<_> = std::iter::from_fn(|| schedule.advance(WINDOW.begin_ns + 450_000_000)).collect();
+        let order: Vec<_> =
+            std::iter::from_fn(|| schedule.advance(WINDOW.begin_ns + 450_000_000)).collect();
         assert_eq!(order, [0, 1, 0, 1, 0]);
         assert_eq!((schedule.behind(0), schedule.behind(1)), (3, 2));
         assert_eq!(schedule.take(1), Some((0, WINDOW.begin_ns + 100_000_000)));

@@ -348,8 +348,14 @@ mod tests {
             ("echo --url ws://h/ --cpus 0-x", "core numbers"),
             ("echo --url ws://h/ --source-addresses 0", "or auto"),
             ("echo --url wss://h/", "ws://"),
-            ("fanout --url ws://h/ --connections 3 --rooms 2", "at least 4"),
-            ("fanout --url ws://h/ --connections 3 --publishers 4", "1 to 3"),
+            (
+                "fanout --url ws://h/ --connections 3 --rooms 2",
+                "at least 4",
+            ),
+            (
+                "fanout --url ws://h/ --connections 3 --publishers 4",
+                "1 to 3",
+            ),
             ("idle --url ws://h/ --members-per-room 0", "1 or more"),
         ] {
             // A value that begins with a minus must be joined to its option.

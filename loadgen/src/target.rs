@@ -28,7 +28,9 @@ pub enum TargetError {
     #[error("{0}: the URL names no host; it must look like ws://127.0.0.1:8000/echo")]
     HostMissing(String),
     /// Characters that cannot stand in a request.
-    #[error("{0}: spaces, control characters and # cannot stand in the URL: write them as %20 and so on")]
+    #[error(
+        "{0}: spaces, control characters and # cannot stand in the URL: write them as %20 and so on"
+    )]
     Characters(String),
     /// The name has no address.
     #[error("{authority} has no address: {source}. Check host and port in --url")]

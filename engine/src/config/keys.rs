@@ -176,7 +176,7 @@ pub const KEYS: [Key; 18] = [
     key!(
         memory_bytes_max,
         "Memory for outboxes, unfinished messages and messages between shards; each shard has an equal share.",
-        Bytes: MIB, 64 * TIB, zero: "3/4 of what the control group or the host has"
+        Bytes: MIB, 16 * TIB, zero: "3/4 of what the control group or the host has"
     ),
     key!(
         message_bytes_max,

@@ -47,7 +47,9 @@ pub struct Plan {
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// Cores that the process may not use.
-    #[error("core {cpu} is not among those that this process may use ({allowed}): choose from these for --cpus")]
+    #[error(
+        "core {cpu} is not among those that this process may use ({allowed}): choose from these for --cpus"
+    )]
     Cpu {
         /// The one asked for.
         cpu: usize,
@@ -95,7 +97,9 @@ pub enum PlanError {
         limit: usize,
     },
     /// More than the host opens.
-    #[error("{connections} connections are more than the {files} files that this host opens: raise fs.file-max")]
+    #[error(
+        "{connections} connections are more than the {files} files that this host opens: raise fs.file-max"
+    )]
     Files {
         /// Connections asked for.
         connections: u32,
@@ -150,7 +154,9 @@ pub enum PlanError {
         gib: u64,
     },
     /// Too many messages under way.
-    #[error("{publishers} publishers with {in_flight} messages each under way are too many: use fewer of either")]
+    #[error(
+        "{publishers} publishers with {in_flight} messages each under way are too many: use fewer of either"
+    )]
     Flights {
         /// Publishers.
         publishers: u32,
@@ -323,7 +329,8 @@ mod tests {
 
     #[test]
     fn descriptors_decide_how_many_threads_there_are() {
-        for (connections, threads) in [(1, 1), (200, 2), (39_000, 2), (100_000, 6), (1_000_000, 51)] {
+        for (connections, threads) in [(1, 1), (200, 2), (39_000, 2), (100_000, 6), (1_000_000, 51)]
+        {
             let words = format!("idle --url ws://127.0.0.1:1/ --connections {connections}");
             let plan = plan(&words, &host()).unwrap();
             assert_eq!(plan.threads, threads, "{connections}");

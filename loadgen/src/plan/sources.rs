@@ -131,13 +131,20 @@ mod tests {
         }
         assert_eq!(uses.len(), 6);
         assert!(uses.values().all(|&uses| uses < PORTS));
-        assert!(uses.keys().all(|address| address.ip().is_loopback() && address.port() == 0));
+        assert!(
+            uses.keys()
+                .all(|address| address.ip().is_loopback() && address.port() == 0)
+        );
     }
 
     #[test]
     fn what_has_too_few_ports_is_refused_with_the_remedy() {
         let few = Sources::choose(SourceChoice::Count(2), LOOPBACK, 100_000, PORTS);
-        assert!(few.unwrap_err().to_string().contains("--source-addresses 4"));
+        assert!(
+            few.unwrap_err()
+                .to_string()
+                .contains("--source-addresses 4")
+        );
         let far = Sources::choose(SourceChoice::Auto, ELSEWHERE, 100_000, PORTS);
         assert!(far.unwrap_err().to_string().contains("ip_local_port_range"));
         let not_loopback = Sources::choose(SourceChoice::Count(2), ELSEWHERE, 1, PORTS);

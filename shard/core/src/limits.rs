@@ -11,6 +11,9 @@ pub const TURN_FRAMES_MAX: usize = 256;
 pub const TURN_DELIVERIES_MAX: usize = 4096;
 /// Writes that one turn makes. 256 of them take some 0.3 ms, 4,096 would take 13 ms.
 pub const TURN_WRITES_MAX: usize = 256;
+/// Of these, deliveries written while publications still wait to be queued for their members. To
+/// queue one costs a thirtieth of a write, and the write that comes later carries more of them.
+pub const TURN_WRITES_WHILE_FANNING_OUT: usize = 32;
 /// Connections that one turn goes on reading after they were paused.
 pub const TURN_RESUMES_MAX: usize = 64;
 /// Deadlines that one turn sees to.
@@ -19,6 +22,9 @@ pub const TURN_TIMERS_MAX: usize = 1024;
 pub const TURN_EVICTIONS_MAX: usize = 16;
 /// Deliveries of one room before the next room has its turn.
 pub const ROOM_SLICE_DELIVERIES: usize = 512;
+/// Deliveries to rooms of up to so many members are flushed with the replies, not behind the
+/// deliveries to a room of thousands.
+pub const PROMPT_MEMBERS_MAX: usize = 64;
 /// Publications of one room that wait for or are in fan-out. Publishers are paused at this.
 pub const ROOM_PUBLICATIONS_MAX: usize = 64;
 /// Frames for one other shard that wait for room in its lane. Publishers are paused at this.
@@ -102,6 +108,7 @@ impl Limits {
 const _: () = {
     assert!(TURN_FRAMES_MAX <= LANE_DATA_FRAMES_MAX && TURN_FRAMES_MAX <= LANE_CONTROL_FRAMES_MAX);
     assert!(ROOM_SLICE_DELIVERIES <= TURN_DELIVERIES_MAX);
+    assert!(TURN_WRITES_WHILE_FANNING_OUT <= TURN_WRITES_MAX);
     assert!(OUTGOING_FRAMES_MAX <= LANE_DATA_FRAMES_MAX);
     // A lane holds at least the largest message, and an outbox counts its bytes in 32 bits.
     assert!(MESSAGE_BYTES_CEILING <= LANE_DATA_BYTES_MAX);

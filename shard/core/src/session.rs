@@ -23,6 +23,31 @@ pub struct Session {
     pub flush: FlushState,
 }
 
+/// How an outbox stands to its bounds, after something was put in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutboxState {
+    /// Within bounds, or known to be above the soft one.
+    Known,
+    /// Just above the soft bound: its time begins to run.
+    BecameSlow,
+    /// Above the hard bound.
+    Overflowing,
+}
+
+impl Session {
+    /// Looks at the outbox after something was put in. The bounds are in bytes.
+    pub fn watch_outbox(&mut self, now: Tick, soft: usize, hard: usize) -> OutboxState {
+        match self.outbox.bytes() {
+            bytes if bytes > hard => OutboxState::Overflowing,
+            bytes if bytes > soft && self.slow_since.is_none() => {
+                self.slow_since = Some(now);
+                OutboxState::BecameSlow
+            }
+            _ => OutboxState::Known,
+        }
+    }
+}
+
 /// A session's place in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Membership {
@@ -39,10 +64,10 @@ pub struct FlushState {
     pub open: bool,
     /// The socket takes nothing until it says so.
     pub blocked: bool,
-    /// It stands in the queue of sessions with replies.
-    pub in_replies: bool,
-    /// It stands in the queue of sessions with deliveries.
-    pub in_deliveries: bool,
+    /// It stands in the queue of sessions that are to be flushed promptly.
+    pub in_prompt: bool,
+    /// It stands in the queue of sessions with deliveries to large rooms.
+    pub in_bulk: bool,
     /// Its connection is paused until the outbox has room.
     pub paused: bool,
     /// Its connection is being closed, and waits for the outbox to be empty.

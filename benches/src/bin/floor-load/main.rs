@@ -16,7 +16,7 @@ use ringmain_benches::process;
 #[derive(Debug, Parser)]
 #[command(
     after_help = "Examples:\n  floor-load echo --url ws://127.0.0.1:9001/echo --connections 200 --in-flight 16\n  \
-    floor-load fanout --url ws://127.0.0.1:9001/raw/bench --connections 1000 --bytes 128 --server-pid 1234"
+    floor-load fanout --url ws://127.0.0.1:9001/raw/bench --connections 1001 --bytes 128 --server-pid 1234"
 )]
 struct Arguments {
     /// What to do.
@@ -24,7 +24,7 @@ struct Arguments {
     /// Where to connect: ws://ADDRESS:PORT/PATH.
     #[arg(long)]
     url: String,
-    /// Connections; for fan-out, those that receive.
+    /// Connections; in a fan-out one of them publishes.
     #[arg(long, default_value_t = 200)]
     connections: usize,
     /// Messages under way at once: for each connection of an echo, for the publisher of a fan-out.
@@ -76,10 +76,11 @@ fn run(arguments: &Arguments) -> std::io::Result<String> {
     if let Some(cpu) = arguments.cpu {
         process::pin(cpu)?;
     }
+    let fanout = matches!(arguments.scenario, Scenario::Fanout);
     let plan = scenario::Plan {
-        fanout: matches!(arguments.scenario, Scenario::Fanout),
+        fanout,
         url: arguments.url.clone(),
-        connections: arguments.connections,
+        receivers: arguments.connections.saturating_sub(usize::from(fanout)).max(1),
         in_flight: arguments.in_flight.unwrap_or(match arguments.scenario {
             Scenario::Echo => 1,
             Scenario::Fanout => 4,

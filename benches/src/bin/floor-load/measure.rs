@@ -39,7 +39,8 @@ impl Reading {
         let own = end.own_seconds - self.own_seconds;
         let server = end.server_seconds - self.server_seconds;
         format!(
-            "\"measured_from\":{:.6},\"measured_to\":{:.6},\"messages_per_second\":{:.0},\"cpu_seconds\":{own:.3},\"busy_share\":{:.3},\
+            "\"measured_from\":{:.6},\"measured_to\":{:.6},\"messages_per_second\":{:.0},\
+             \"cpu_seconds\":{own:.3},\"busy_share\":{:.3},\
              \"server_busy_share\":{:.3},\"server_cpu_ns_per_message\":{:.1}",
             self.clock_seconds,
             end.clock_seconds,

@@ -18,7 +18,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub struct Plan {
     pub fanout: bool,
     pub url: String,
-    pub connections: usize,
+    /// All connections of an echo; in a fan-out all but the publisher.
+    pub receivers: usize,
     pub in_flight: usize,
     pub bytes: usize,
     pub duration: Duration,
@@ -43,7 +44,7 @@ struct Run<'a> {
 pub fn run(plan: &Plan) -> io::Result<String> {
     let epoll = Epoll::new()?;
     // In a fan-out the last one publishes; it must not receive, which `expected` shows if it does.
-    let connections = plan.connections + usize::from(plan.fanout);
+    let connections = plan.receivers + usize::from(plan.fanout);
     let clients: Vec<Client> = (0..connections)
         .map(|_| Client::connect(&plan.url))
         .collect::<io::Result<_>>()?;
@@ -83,7 +84,8 @@ pub fn run(plan: &Plan) -> io::Result<String> {
     let expected = run.expected();
     let readings: Vec<String> = readings.iter().map(Reading::as_json).collect();
     Ok(format!(
-        "{{{},\"readings\":[{}],\"received\":{received},\"expected\":{expected},\"lost\":{},\"duplicated\":0,\"reordered\":{},\"corrupt\":{}}}",
+        "{{{},\"readings\":[{}],\"received\":{received},\"expected\":{expected},\
+         \"lost\":{},\"duplicated\":0,\"reordered\":{},\"corrupt\":{}}}",
         begin.report(&end),
         readings.join(","),
         faults.lost.max(expected.saturating_sub(*received)),
@@ -95,9 +97,9 @@ pub fn run(plan: &Plan) -> io::Result<String> {
 impl Run<'_> {
     fn begin(&mut self) -> io::Result<()> {
         let senders = if self.plan.fanout {
-            self.plan.connections..self.plan.connections + 1
+            self.plan.receivers..self.plan.receivers + 1
         } else {
-            0..self.plan.connections
+            0..self.plan.receivers
         };
         for client in &mut self.clients[senders] {
             (0..self.plan.in_flight).for_each(|_| client.push(&mut self.template));
@@ -109,7 +111,7 @@ impl Run<'_> {
     fn expected(&self) -> u64 {
         let pushed: u64 = self.clients.iter().map(Client::pushed).sum();
         if self.plan.fanout {
-            pushed * self.plan.connections as u64
+            pushed * self.plan.receivers as u64
         } else {
             pushed
         }
@@ -149,7 +151,7 @@ impl Run<'_> {
                 arrived += 1;
                 let slot = &mut self.receipts[(number % slots) as usize];
                 *slot += 1;
-                if *slot == self.plan.connections {
+                if *slot == self.plan.receivers {
                     *slot = 0;
                     complete += 1;
                 }
@@ -157,7 +159,7 @@ impl Run<'_> {
         )?;
         self.received += arrived as u64;
         if self.plan.fanout && self.sending && complete > 0 {
-            let publisher = &mut self.clients[self.plan.connections];
+            let publisher = &mut self.clients[self.plan.receivers];
             (0..complete).for_each(|_| publisher.push(&mut self.template));
             publisher.flush()?;
         }

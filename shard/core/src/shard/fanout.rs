@@ -3,8 +3,9 @@
 use super::ShardCore;
 use crate::connection::Pause;
 use crate::dialect::Dialect;
-use crate::limits::{ROOM_SLICE_DELIVERIES, TURN_DELIVERIES_MAX};
+use crate::limits::{PROMPT_MEMBERS_MAX, ROOM_SLICE_DELIVERIES, TURN_DELIVERIES_MAX};
 use crate::room::RoomKey;
+use crate::session::OutboxState;
 use crate::tick::Tick;
 
 impl ShardCore {
@@ -34,6 +35,7 @@ impl ShardCore {
         while left > 0
             && let Some(fan_out) = room.fan_outs.front_mut()
         {
+            let is_prompt = fan_out.end as usize <= PROMPT_MEMBERS_MAX;
             let exclude = fan_out
                 .publication
                 .exclude
@@ -56,19 +58,22 @@ impl ShardCore {
                 entry.outbox.push(encoded.clone());
                 delivered += 1;
                 let flush = &mut entry.flush;
-                if flush.open && !flush.blocked && !flush.in_deliveries {
-                    flush.in_deliveries = true;
-                    self.deliveries.push_back(session);
-                }
-                let bytes = entry.outbox.bytes();
-                if bytes > soft {
-                    if bytes > hard {
-                        self.overflowing.push(session);
-                    } else if entry.slow_since.is_none() {
-                        entry.slow_since = Some(now);
-                        self.wheel
-                            .set_earlier(entry.conn.index, now.plus(self.limits.outbox_soft_ms));
+                if flush.open && !flush.blocked && !flush.in_prompt && !flush.in_bulk {
+                    if is_prompt {
+                        flush.in_prompt = true;
+                        self.prompt.push_back(session);
+                    } else {
+                        flush.in_bulk = true;
+                        self.bulk.push_back(session);
                     }
+                }
+                match entry.watch_outbox(now, soft, hard) {
+                    OutboxState::Known => {}
+                    OutboxState::BecameSlow => {
+                        let at = now.plus(self.limits.outbox_soft_ms);
+                        self.wheel.set_earlier(entry.conn.index, at);
+                    }
+                    OutboxState::Overflowing => self.overflowing.push(session),
                 }
             }
             fan_out.cursor = stop;

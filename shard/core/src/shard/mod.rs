@@ -21,7 +21,9 @@ use ringmain_router::{
 
 use crate::connection::Connection;
 use crate::dialect::Target;
-use crate::limits::{Limits, MEMORY_REFUSE_PERCENT};
+use crate::limits::{
+    Limits, MEMORY_REFUSE_PERCENT, TURN_WRITES_MAX, TURN_WRITES_WHILE_FANNING_OUT,
+};
 use crate::memory::Meter;
 use crate::room::{Room, RoomKey};
 use crate::session::Session;
@@ -172,11 +174,13 @@ pub struct ShardCore {
     /// A publication from another shard whose room takes no more at present.
     stalled: Option<(RoomId, Generation, Arc<Publication>)>,
 
-    /// Sessions with something to send, those with replies apart, so that an answer does not wait
-    /// behind a fan-out. Each session stands at most once in each.
-    replies: VecDeque<SessionId>,
-    deliveries: VecDeque<SessionId>,
-    deliveries_next: bool,
+    /// Sessions with something to send, those with replies and deliveries to small rooms apart, so
+    /// that these do not wait behind a large fan-out. Each session stands at most once in each.
+    prompt: VecDeque<SessionId>,
+    bulk: VecDeque<SessionId>,
+    bulk_next: bool,
+    /// Writes of the bulk queue that this turn may still make.
+    bulk_writes_left: usize,
     http_due: VecDeque<ConnId>,
     /// Sessions whose outbox has passed its hard bound, to be closed at the end of the step.
     overflowing: Vec<SessionId>,
@@ -226,9 +230,10 @@ impl ShardCore {
             outgoing: (0..shards).map(|_| Outgoing::default()).collect(),
             outgoing_full: 0,
             stalled: None,
-            replies: VecDeque::new(),
-            deliveries: VecDeque::new(),
-            deliveries_next: false,
+            prompt: VecDeque::new(),
+            bulk: VecDeque::new(),
+            bulk_next: false,
+            bulk_writes_left: 0,
             http_due: VecDeque::new(),
             overflowing: Vec::new(),
             resumed: VecDeque::new(),
@@ -283,6 +288,11 @@ impl ShardCore {
         self.close_overflowing(now);
         self.evict(now, lane_bytes);
         self.drop_overdue(now);
+        self.bulk_writes_left = if self.scheduled.is_empty() {
+            TURN_WRITES_MAX
+        } else {
+            TURN_WRITES_WHILE_FANNING_OUT
+        };
         self.stats.turns.add(1);
         self.stats.connections.set(self.connections.len() as u64);
         self.stats.sessions.set(self.sessions.len() as u64);
@@ -297,8 +307,8 @@ impl ShardCore {
     /// Whether there is work that needs no input but time: the next turn must come at once.
     pub fn has_work(&self) -> bool {
         !(self.scheduled.is_empty()
-            && self.replies.is_empty()
-            && self.deliveries.is_empty()
+            && self.prompt.is_empty()
+            && self.bulk.is_empty()
             && self.http_due.is_empty()
             && self.resumed.is_empty())
             || self

@@ -10,6 +10,7 @@ use crate::connection::{Pause, Stage};
 use crate::dialect::{Actions, Dialect};
 use crate::encoded::Encoded;
 use crate::limits::{INLINE_PAYLOAD_BYTES_MAX, TURN_RESUMES_MAX};
+use crate::session::OutboxState;
 use crate::tick::Tick;
 use crate::{ConnId, SessionId};
 
@@ -169,21 +170,17 @@ impl ShardCore {
         if !opcode.is_control() {
             self.stats.messages_out.add(1);
         }
-        let (soft, hard) = (self.limits.outbox_soft(), self.limits.outbox_hard());
-        let bytes = entry.outbox.bytes();
-        if !entry.flush.in_replies && entry.flush.open && !entry.flush.blocked {
-            entry.flush.in_replies = true;
-            self.replies.push_back(session);
+        if !entry.flush.in_prompt && entry.flush.open && !entry.flush.blocked {
+            entry.flush.in_prompt = true;
+            self.prompt.push_back(session);
         }
-        if bytes > soft {
-            if bytes > hard {
-                self.overflowing.push(session);
-            } else if entry.slow_since.is_none() {
-                entry.slow_since = Some(now);
-                let conn = entry.conn;
-                self.wheel
-                    .set_earlier(conn.index, now.plus(self.limits.outbox_soft_ms));
+        match entry.watch_outbox(now, self.limits.outbox_soft(), self.limits.outbox_hard()) {
+            OutboxState::Known => {}
+            OutboxState::BecameSlow => {
+                let at = now.plus(self.limits.outbox_soft_ms);
+                self.wheel.set_earlier(entry.conn.index, at);
             }
+            OutboxState::Overflowing => self.overflowing.push(session),
         }
     }
 

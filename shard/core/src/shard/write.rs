@@ -5,13 +5,13 @@ use std::io::IoSlice;
 use bytes::Bytes;
 
 use super::ShardCore;
-use crate::ConnId;
 use crate::connection::{Connection, Pause, Stage};
 use crate::encoded::Encoded;
 use crate::limits::WRITE_SLICES_MAX;
 use crate::outbox::Outbox;
 use crate::stats::DropReason;
 use crate::tick::Tick;
+use crate::{ConnId, SessionId};
 
 /// How a write went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ fn write_outbox(
 
 impl ShardCore {
     /// Makes one write by `send`, for the session or HTTP exchange whose turn it is. Returns `false`
-    /// when nothing is to be written. Replies and deliveries take turns.
+    /// when nothing is to be written in this turn.
     pub fn poll_write(
         &mut self,
         now: Tick,
@@ -81,40 +81,41 @@ impl ShardCore {
                 return true;
             }
         }
-        loop {
-            let (first, second) = if self.deliveries_next {
-                (&mut self.deliveries, &mut self.replies)
-            } else {
-                (&mut self.replies, &mut self.deliveries)
-            };
-            let (from_first, session) = match first.pop_front() {
-                Some(session) => (true, session),
-                None => match second.pop_front() {
-                    Some(session) => (false, session),
-                    None => return false,
-                },
-            };
-            let from_deliveries = self.deliveries_next == from_first;
-            self.deliveries_next = !from_deliveries;
+        while let Some((session, from_bulk)) = self.next_to_flush() {
             let Some(entry) = self.sessions.get_mut(session) else {
                 continue;
             };
-            match from_deliveries {
-                true => entry.flush.in_deliveries = false,
-                false => entry.flush.in_replies = false,
+            match from_bulk {
+                true => entry.flush.in_bulk = false,
+                false => entry.flush.in_prompt = false,
             }
             if entry.outbox.is_empty() || entry.flush.blocked || !entry.flush.open {
                 continue;
             }
+            if from_bulk {
+                self.bulk_writes_left -= 1;
+            }
             self.write_session(now, session, send);
             return true;
         }
+        false
+    }
+
+    /// The next session of the two queues, which take turns, and whether it comes from the bulk.
+    fn next_to_flush(&mut self) -> Option<(SessionId, bool)> {
+        let bulk_is_open = self.bulk_writes_left > 0;
+        let from_bulk = bulk_is_open && (self.bulk_next || self.prompt.is_empty());
+        self.bulk_next = !from_bulk;
+        if from_bulk && let Some(session) = self.bulk.pop_front() {
+            return Some((session, true));
+        }
+        self.prompt.pop_front().map(|session| (session, false))
     }
 
     fn write_session(
         &mut self,
         now: Tick,
-        session: crate::SessionId,
+        session: SessionId,
         send: impl FnOnce(ConnId, &[IoSlice<'_>]) -> WriteOutcome,
     ) {
         let soft = self.limits.outbox_soft();
@@ -136,10 +137,10 @@ impl ShardCore {
         match after {
             After::Empty => {}
             After::Blocked => entry.flush.blocked = true,
-            After::More if entry.flush.in_deliveries => {}
+            After::More if entry.flush.in_bulk => {}
             After::More => {
-                entry.flush.in_deliveries = true;
-                self.deliveries.push_back(session);
+                entry.flush.in_bulk = true;
+                self.bulk.push_back(session);
             }
             After::Gone => return self.write_failed(now, conn),
         }
@@ -207,9 +208,9 @@ impl ShardCore {
             return;
         };
         entry.flush.open = true;
-        if !entry.outbox.is_empty() && !entry.flush.in_deliveries {
-            entry.flush.in_deliveries = true;
-            self.deliveries.push_back(session);
+        if !entry.outbox.is_empty() && !entry.flush.in_bulk {
+            entry.flush.in_bulk = true;
+            self.bulk.push_back(session);
         }
     }
 
@@ -242,9 +243,9 @@ impl ShardCore {
             return;
         };
         entry.flush.blocked = false;
-        if entry.flush.open && !entry.outbox.is_empty() && !entry.flush.in_deliveries {
-            entry.flush.in_deliveries = true;
-            self.deliveries.push_back(session);
+        if entry.flush.open && !entry.outbox.is_empty() && !entry.flush.in_bulk {
+            entry.flush.in_bulk = true;
+            self.bulk.push_back(session);
         }
     }
 

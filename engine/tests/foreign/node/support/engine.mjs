@@ -24,6 +24,11 @@ function binary() {
   return path;
 }
 
+/** The environment without what the engine would take for its configuration, the names of this suite among it. */
+function foreignEnvironment() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('RINGMAIN_')));
+}
+
 // A test file that is cut short must not leave engines behind.
 const running = new Set();
 process.on('exit', () => {
@@ -52,7 +57,7 @@ export class Engine {
   constructor(backend, args) {
     this.backend = backend;
     this.output = '';
-    this.#child = spawn(binary(), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = spawn(binary(), args, { env: foreignEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] });
     running.add(this.#child);
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.setEncoding('utf8');

@@ -28,6 +28,11 @@ def binary():
     return path
 
 
+def _foreign_environment():
+    """The environment without what the engine would take for its configuration, the names of this suite among it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("RINGMAIN_")}
+
+
 class Engine:
     """`start` gives an engine that is ready; the constructor one that has only been started."""
 
@@ -38,7 +43,7 @@ class Engine:
         command = [binary(), "--listen", listen, "--admin", admin, "--shards", str(shards), "--io", backend, *args]
         self.process = subprocess.Popen(
             command,
-            env={**os.environ, **(environment or {})},
+            env={**_foreign_environment(), **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

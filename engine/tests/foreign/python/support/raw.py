@@ -98,6 +98,12 @@ class Raw:
         """Drops the connection without a word."""
         self._socket.close()
 
+    @property
+    def socket(self):
+        """The socket, for those who do all reading and writing themselves from here on."""
+        assert not self._unread, f"bytes were read that nobody took: {self._unread[:100]!r}"
+        return self._socket
+
     def send(self, data):
         self._socket.sendall(data)
 

@@ -1,0 +1,227 @@
+//! The control thread: starts the workers, leads them through the stages, and gathers what they found.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ringmain_rt::thread::{self, ThreadSetup};
+use ringmain_rt::{Backend, Bell, clock, cpu};
+
+use crate::clock::Window;
+use crate::job::Job;
+use crate::layout::Layout;
+use crate::load::Load;
+use crate::load::echo::Echo;
+use crate::load::rooms::{Publishing, Rooms, SharedRooms};
+use crate::measure::Record;
+use crate::plan::Plan;
+use crate::report::progress::Progress;
+use crate::settings::{Settings, Work};
+use crate::tally::Count;
+use crate::worker::{Outcome, Worker, WorkerError};
+
+/// How often the control thread looks while nothing is announced.
+const LOOK: Duration = Duration::from_millis(50);
+/// How often it looks while the last messages are awaited.
+const LOOK_DRAINING: Duration = Duration::from_millis(5);
+
+/// A run that could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// No thread, no descriptors.
+    #[error("cannot start: {0}")]
+    Start(io::Error),
+    /// A worker could not go on.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+    /// A worker panicked.
+    #[error("a thread panicked: this is a bug in ringmain-load")]
+    Panic,
+}
+
+/// What a run found.
+pub struct Findings {
+    /// Counts and measurements of all threads.
+    pub record: Record,
+    /// The measurement in the run's time; `None` if no connection was opened.
+    pub window: Option<Window>,
+    /// The beginning and the end of the measurement by CLOCK_MONOTONIC.
+    pub window_monotonic: Option<(Duration, Duration)>,
+    /// CPU time of each worker while measuring, and of the control thread.
+    pub cpu: Vec<Duration>,
+    /// From the start until the last connection was opened or failed.
+    pub connect_ns: u64,
+}
+
+type Worked = Result<Outcome, WorkerError>;
+
+/// Carries a run out.
+///
+/// # Errors
+/// A thread could not be started or could not go on. Failed connections and lost messages are findings.
+pub fn run(
+    settings: Settings,
+    plan: Plan,
+    backend: Backend,
+    seed: u64,
+) -> Result<Findings, ControlError> {
+    let progress = Progress::new(&settings);
+    let (job, bells) = Job::new(settings, plan, backend, seed).map_err(ControlError::Start)?;
+    let zero = clock::monotonic().saturating_sub(Duration::from_nanos(job.clock.now_ns()));
+    let job = Arc::new(job);
+    let workers = start(&job, bells)?;
+    let mut control = Control {
+        job,
+        workers,
+        progress,
+        cpu_from: None,
+        cpu_to: None,
+    };
+    let window = control.lead();
+    control.finish(window, zero)
+}
+
+/// Starts a thread for each bell.
+fn start(job: &Arc<Job>, bells: Vec<Bell>) -> Result<Vec<JoinHandle<Worked>>, ControlError> {
+    let threads = job.plan.threads;
+    let layouts: Vec<_> = (0..threads)
+        .map(|thread| Layout::new(&job.settings, threads, thread))
+        .collect();
+    let (publishing, own) = match job.settings.work {
+        Work::Echo { pace } => {
+            let (run, bytes) = (job.run, job.settings.bytes);
+            return spawn_all(job, bells, &layouts, |layout| {
+                Echo::new(layout, run, bytes, pace)
+            });
+        }
+        Work::Fanout { pace, own, .. } => (Publishing::By(pace), own),
+        Work::Idle { probe: true, .. } => (Publishing::Probe, false),
+        Work::Idle { probe: false, .. } => (Publishing::Nothing, false),
+    };
+    let shared = Arc::new(SharedRooms::new(&layouts, publishing));
+    spawn_all(job, bells, &layouts, |layout| {
+        let messages = (job.run, job.settings.bytes);
+        let bells = job.bells.clone();
+        Rooms::new(layout, shared.clone(), bells, publishing, own, messages)
+    })
+}
+
+fn spawn_all<L: Load + Send + 'static>(
+    job: &Arc<Job>,
+    bells: Vec<Bell>,
+    layouts: &[Layout],
+    load: impl Fn(Layout) -> L,
+) -> Result<Vec<JoinHandle<Worked>>, ControlError> {
+    let spawn = |(thread, bell): (usize, Bell)| {
+        let (job, layout) = (job.clone(), layouts[thread]);
+        let load = load(layout);
+        let setup = ThreadSetup {
+            name: format!("load-{thread}"),
+            cpu: job.plan.cpu(thread),
+            keep: job.bells.fds().chain([bell.fd()]).collect(),
+        };
+        let work = move |_, pinned: io::Result<()>| {
+            let what = "cannot pin a thread to its core";
+            pinned.map_err(|source| WorkerError::System { what, source })?;
+            Worker::run(job, thread, bell, layout, load)
+        };
+        thread::spawn(setup, work).map_err(ControlError::Start)
+    };
+    bells.into_iter().enumerate().map(spawn).collect()
+}
+
+struct Control {
+    job: Arc<Job>,
+    workers: Vec<JoinHandle<Worked>>,
+    progress: Progress,
+    cpu_from: Option<Duration>,
+    cpu_to: Option<Duration>,
+}
+
+impl Control {
+    /// Leads the workers through the stages. Returns the measurement's times, if there was one.
+    fn lead(&mut self) -> Option<Window> {
+        self.wait(LOOK, "connecting", |control| control.job.is_settled());
+        let connected = self.job.tally()[Count::Connected];
+        let window = (connected > 0).then(|| self.measure());
+        self.job.stage.close();
+        self.job.bells.wake_all();
+        self.wait(LOOK, "closing", |control| {
+            control.workers.iter().all(JoinHandle::is_finished)
+        });
+        self.progress.clear();
+        window
+    }
+
+    fn measure(&mut self) -> Window {
+        let settings = &self.job.settings;
+        let begin_ns = self.job.clock.now_ns();
+        let from_ns = begin_ns + settings.warmup_ns;
+        let window = Window {
+            begin_ns,
+            from_ns,
+            to_ns: from_ns + settings.duration_ns,
+        };
+        let holding = matches!(settings.work, Work::Idle { .. });
+        self.job.stage.run(window);
+        self.job.bells.wake_all();
+        let clock = self.job.clock;
+        self.wait(LOOK, "warming up", |_| clock.now_ns() >= window.from_ns);
+        self.cpu_from = Some(cpu::thread_time());
+        let words = if holding { "holding" } else { "measuring" };
+        self.wait(LOOK, words, |_| clock.now_ns() >= window.to_ns);
+        self.cpu_to = Some(cpu::thread_time());
+        self.wait(LOOK_DRAINING, words, |control| control.job.is_quiet());
+        self.drain();
+        window
+    }
+
+    /// Waits until every message has arrived, or for some time none has.
+    fn drain(&mut self) {
+        let (clock, drain_ns) = (self.job.clock, self.job.settings.drain_ns);
+        let mut received = None;
+        let mut since_ns = clock.now_ns();
+        self.wait(LOOK_DRAINING, "waiting for the last messages", |control| {
+            let now_ns = clock.now_ns();
+            let received_now = Some(control.job.tally()[Count::Received]);
+            if received != received_now {
+                received = received_now;
+                since_ns = now_ns;
+            }
+            control.job.is_complete() || now_ns - since_ns >= drain_ns
+        });
+    }
+
+    /// Waits until `done` says so, or a worker has ended early: then it cannot go on, and the run is over.
+    fn wait(&mut self, look: Duration, words: &'static str, mut done: impl FnMut(&Self) -> bool) {
+        while !done(self) && !self.workers.iter().any(JoinHandle::is_finished) {
+            self.progress
+                .show(words, self.job.clock.now_ns(), &self.job.tally());
+            std::thread::park_timeout(look);
+        }
+    }
+
+    fn finish(self, window: Option<Window>, zero: Duration) -> Result<Findings, ControlError> {
+        let mut findings = Findings {
+            record: Record::new().map_err(WorkerError::from)?,
+            window,
+            window_monotonic: window.map(|window| {
+                let at = |ns| zero + Duration::from_nanos(ns);
+                (at(window.from_ns), at(window.to_ns))
+            }),
+            cpu: Vec::new(),
+            connect_ns: 0,
+        };
+        for worker in self.workers {
+            let outcome = worker.join().map_err(|_| ControlError::Panic)??;
+            findings.record.merge(outcome.record);
+            findings.cpu.push(outcome.cpu);
+            findings.connect_ns = findings.connect_ns.max(outcome.settled_ns);
+        }
+        if let (Some(from), Some(to)) = (self.cpu_from, self.cpu_to) {
+            findings.cpu.push(to - from);
+        }
+        Ok(findings)
+    }
+}

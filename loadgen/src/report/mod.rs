@@ -1,0 +1,271 @@
+//! The result of a run, for people and for programs.
+
+pub mod progress;
+pub mod table;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ringmain_rt::Backend;
+use serde::Serialize;
+
+use crate::clock::to_seconds;
+use crate::control::Findings;
+use crate::measure::Times;
+use crate::plan::Plan;
+use crate::settings::{Pace, Settings, Work};
+use crate::tally::Count;
+
+/// What `--json` writes. Times are in the unit that the name ends with; counts are of the whole run,
+/// warming up included, rates and latencies of the measurement alone.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// `echo`, `fanout` or `idle`.
+    pub mode: &'static str,
+    /// `closed`: latency is of messages sent as answers allowed. `open`: sent by the clock, and counted
+    /// from the time at which each was due. `None` where none are sent.
+    #[serde(rename = "loop")]
+    pub loop_kind: Option<&'static str>,
+    /// The target.
+    pub url: String,
+    /// Connections asked for.
+    pub connections: u32,
+    /// Connections opened.
+    pub connected: u64,
+    /// Connections that were not opened, refused ones included.
+    pub failed: u64,
+    /// Of these, the ones that the server refused.
+    pub refused: u64,
+    /// Connections that were open and ended before the load generator closed them.
+    pub connections_lost: u64,
+    /// Rooms, where there are any.
+    pub rooms: Option<u32>,
+    /// Publishers, where there are any.
+    pub publishers: Option<u32>,
+    /// Payload of each message.
+    pub payload_bytes: usize,
+    /// Messages of each sender under way at once, in a closed loop.
+    pub in_flight: Option<u32>,
+    /// Messages a second asked for, in an open loop.
+    pub messages_per_second_offered: Option<f64>,
+    /// The measurement; of holding the connections in `idle`.
+    pub duration_seconds: f64,
+    /// Sending before it.
+    pub warmup_seconds: f64,
+    /// The measurement's beginning by CLOCK_MONOTONIC, in seconds.
+    pub measured_from: Option<f64>,
+    /// Its end.
+    pub measured_to: Option<f64>,
+    /// Messages sent.
+    pub sent: u64,
+    /// Messages of an open loop that were due but which a socket had no room for.
+    pub unsent: u64,
+    /// Messages that should have arrived.
+    pub expected: u64,
+    /// Messages that arrived whole, each counted once.
+    pub received: u64,
+    /// Of those expected, the ones that did not arrive whole.
+    pub lost: u64,
+    /// Messages that arrived again.
+    pub duplicated: u64,
+    /// Messages that arrived after a later one of the same publisher.
+    pub reordered: u64,
+    /// Messages that arrived changed; they are among the lost, too.
+    pub corrupt: u64,
+    /// Messages that arrived at somebody who should not get them.
+    pub unexpected: u64,
+    /// Times that a closed loop went on without an answer.
+    pub stalled: u64,
+    /// Pings answered.
+    pub pings: u64,
+    /// Messages received a second: round trips in `echo`, deliveries in `fanout`, 0 in `idle`.
+    pub messages_per_second: f64,
+    /// Payload received a second.
+    pub bytes_per_second: f64,
+    /// From sending, or from being due in an open loop, to arrival.
+    pub latency_microseconds: Option<Percentiles>,
+    /// Open loop: from being due to being sent. Large values mean that the load generator was too slow.
+    pub send_lag_microseconds: Option<Percentiles>,
+    /// From the beginning to connect to the end of the handshake.
+    pub handshake_microseconds: Option<Percentiles>,
+    /// From the start until the last connection was opened or failed.
+    pub connect_seconds: f64,
+    /// Handshakes a second in that time.
+    pub handshakes_per_second: f64,
+    /// CPU time of all threads, user and system, in the measurement.
+    pub cpu_seconds: f64,
+    /// CPU time of the busiest thread in the measurement, divided by its duration.
+    pub busy_share: f64,
+    /// Threads that carried connections.
+    pub threads: usize,
+    /// The cores they were pinned to.
+    pub cpus: Vec<usize>,
+    /// `io_uring` or `epoll`.
+    pub io: String,
+    /// Connections that failed or were lost, by kind; and those that the server did not close when asked to.
+    pub errors: BTreeMap<String, u64>,
+    /// What is known of these errors, and what to do.
+    #[serde(skip)]
+    pub hints: Vec<String>,
+}
+
+/// Points of a distribution, in microseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Percentiles {
+    /// Half were no more.
+    pub p50: f64,
+    /// 90% were no more.
+    pub p90: f64,
+    /// 99% were no more.
+    pub p99: f64,
+    /// 99.9% were no more.
+    pub p999: f64,
+    /// The most.
+    pub max: f64,
+    /// The mean.
+    pub mean: f64,
+    /// How many there were.
+    pub count: u64,
+}
+
+impl Percentiles {
+    /// Of a histogram in nanoseconds; `None` if it is empty.
+    fn of(times: &Times) -> Option<Percentiles> {
+        if times.is_empty() {
+            return None;
+        }
+        let at = |quantile| times.value_at_quantile(quantile) as f64 / 1e3;
+        Some(Percentiles {
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: times.max() as f64 / 1e3,
+            mean: times.mean() / 1e3,
+            count: times.len(),
+        })
+    }
+}
+
+impl Report {
+    /// Puts a run's findings together.
+    pub fn new(settings: &Settings, plan: &Plan, backend: Backend, findings: &Findings) -> Report {
+        let record = &findings.record;
+        let count = |count| record.tally[count];
+        let window = findings.window;
+        let duration = window.map_or(0.0, |window| to_seconds(window.to_ns - window.from_ns));
+        let a_second = |amount: f64| {
+            if duration > 0.0 {
+                amount / duration
+            } else {
+                0.0
+            }
+        };
+        let measured = match settings.work {
+            // The probe's messages come after the time that is measured.
+            Work::Idle { .. } => 0.0,
+            _ => a_second(count(Count::ReceivedMeasured) as f64),
+        };
+        let connect_seconds = to_seconds(findings.connect_ns);
+        let cpu_busiest = findings.cpu.iter().max().copied().unwrap_or_default();
+        let names = Names::of(settings);
+        Report {
+            mode: names.mode,
+            loop_kind: names.loop_kind,
+            url: settings.target.url.clone(),
+            connections: settings.connections,
+            connected: count(Count::Connected),
+            failed: count(Count::Failed) + count(Count::Refused),
+            refused: count(Count::Refused),
+            connections_lost: count(Count::Dropped),
+            rooms: names.rooms,
+            publishers: names.publishers,
+            payload_bytes: settings.bytes,
+            in_flight: names.in_flight,
+            messages_per_second_offered: names.rate,
+            duration_seconds: duration,
+            warmup_seconds: to_seconds(settings.warmup_ns),
+            measured_from: findings
+                .window_monotonic
+                .map(|(from, _)| from.as_secs_f64()),
+            measured_to: findings.window_monotonic.map(|(_, to)| to.as_secs_f64()),
+            sent: count(Count::Sent),
+            unsent: count(Count::Unsent),
+            expected: count(Count::Expected),
+            received: count(Count::Received),
+            lost: count(Count::Expected).saturating_sub(count(Count::Received)),
+            duplicated: count(Count::Duplicated),
+            reordered: count(Count::Reordered),
+            corrupt: count(Count::Corrupt),
+            unexpected: count(Count::Unexpected),
+            stalled: count(Count::Stalled),
+            pings: count(Count::Pings),
+            messages_per_second: measured,
+            bytes_per_second: measured * settings.bytes as f64,
+            latency_microseconds: Percentiles::of(&record.latency),
+            send_lag_microseconds: Percentiles::of(&record.lag),
+            handshake_microseconds: Percentiles::of(&record.handshakes),
+            connect_seconds,
+            handshakes_per_second: count(Count::Connected) as f64 / connect_seconds.max(1e-9),
+            cpu_seconds: findings.cpu.iter().sum::<Duration>().as_secs_f64(),
+            busy_share: a_second(cpu_busiest.as_secs_f64()),
+            threads: plan.threads,
+            cpus: plan.cpus.clone(),
+            io: backend.to_string(),
+            errors: record.failures.counts(),
+            hints: record.failures.hints(),
+        }
+    }
+
+    /// What is amiss, in words; empty if nothing is.
+    pub fn faults(&self) -> Vec<String> {
+        let faults = [
+            (self.failed, "connections failed"),
+            (self.connections_lost, "connections lost"),
+            (self.lost, "messages lost"),
+            (self.duplicated, "duplicated"),
+            (self.reordered, "reordered"),
+            (self.corrupt, "corrupt"),
+            (self.unexpected, "unexpected"),
+        ];
+        let faults = faults.iter().filter(|(count, _)| *count > 0);
+        faults
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect()
+    }
+}
+
+/// What the settings are called in the report.
+struct Names {
+    mode: &'static str,
+    loop_kind: Option<&'static str>,
+    rooms: Option<u32>,
+    publishers: Option<u32>,
+    in_flight: Option<u32>,
+    rate: Option<f64>,
+}
+
+impl Names {
+    fn of(settings: &Settings) -> Names {
+        let (mode, rooms, publishers) = match settings.work {
+            Work::Echo { .. } => ("echo", None, None),
+            Work::Fanout {
+                rooms, publishers, ..
+            } => ("fanout", Some(rooms), Some(publishers)),
+            Work::Idle { rooms, .. } => ("idle", Some(rooms), None),
+        };
+        let (loop_kind, in_flight, rate) = match settings.pace() {
+            Some(Pace::Closed { in_flight }) => (Some("closed"), Some(in_flight), None),
+            Some(Pace::Open { rate }) => (Some("open"), None, Some(rate)),
+            None => (None, None, None),
+        };
+        Names {
+            mode,
+            loop_kind,
+            rooms,
+            publishers,
+            in_flight,
+            rate,
+        }
+    }
+}

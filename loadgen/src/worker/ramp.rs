@@ -1,0 +1,76 @@
+//! Opening a thread's connections: how many at once, how fast, and how long each may take.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::{State, Worker};
+use crate::clock::to_ns;
+use crate::links::Progress;
+use crate::load::{Due, Load};
+use crate::tally::Count;
+
+/// Connections that one turn begins: each costs some 20 us, in which nothing else is received.
+const TURN_CONNECTS_MAX: usize = 32;
+
+/// How far the thread is with its connections.
+#[derive(Debug, Default)]
+pub(super) struct Ramp {
+    /// The next link to begin.
+    next: usize,
+    /// When handshakes must be over, the earliest first.
+    deadlines: VecDeque<(u64, usize)>,
+}
+
+impl<L: Load + 'static> Worker<L> {
+    /// Begins as many connections as may be under way, and ends handshakes that take too long.
+    pub(super) fn ramp_up(self: &Rc<Self>, state: &mut State<L>, now_ns: u64) -> Due {
+        let deadline = self.end_late_handshakes(state, now_ns);
+        self.begin_connections(state, now_ns).min(deadline)
+    }
+
+    fn begin_connections(self: &Rc<Self>, state: &mut State<L>, now_ns: u64) -> Due {
+        let settings = &self.job.settings;
+        for _ in 0..TURN_CONNECTS_MAX {
+            let link = state.ramp.next;
+            let under_way = state.record.tally[Count::Connecting];
+            if link == state.links.len() || under_way >= u64::from(settings.handshakes_max) {
+                return Due::Never;
+            }
+            // The run's connections take turns over the threads, so each thread knows its own times.
+            let due_ns = settings
+                .handshake_rate
+                .map_or(0, |rate| to_ns(f64::from(self.layout.id(link)) / rate));
+            if due_ns > now_ns {
+                return Due::At(due_ns);
+            }
+            state.ramp.next += 1;
+            state.record.tally[Count::Connecting] += 1;
+            let deadline_ns = now_ns.saturating_add(settings.handshake_timeout_ns);
+            state.ramp.deadlines.push_back((deadline_ns, link));
+            ringmain_rt::spawn(self.clone().run_link(link));
+        }
+        Due::Now
+    }
+
+    fn end_late_handshakes(&self, state: &mut State<L>, now_ns: u64) -> Due {
+        while let Some(&(deadline_ns, index)) = state.ramp.deadlines.front() {
+            let link = state.links.get(index);
+            let waiting = matches!(link.progress, Progress::Waiting | Progress::Connecting);
+            if waiting && deadline_ns > now_ns {
+                return Due::At(deadline_ns);
+            }
+            if link.progress == Progress::Connecting {
+                // Its task sees the end and reports it.
+                link.progress = Progress::TimedOut;
+                link.shut();
+            }
+            state.ramp.deadlines.pop_front();
+        }
+        Due::Never
+    }
+
+    /// Whether every connection has been opened or has failed.
+    pub(super) fn is_settled(&self, state: &State<L>) -> bool {
+        state.ramp.next == state.links.len() && state.record.tally[Count::Connecting] == 0
+    }
+}

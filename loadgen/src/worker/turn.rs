@@ -1,0 +1,213 @@
+//! The turn: what a thread does after all its ready sockets.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmain_proto::ws::{CloseCode, Opcode, encode};
+use ringmain_rt::{Next, cpu};
+
+use super::{State, Worker, WorkerError};
+use crate::clock::{SECOND_NS, Window};
+use crate::failure::Failure;
+use crate::links::Progress;
+use crate::load::{Due, Load, Sender, TURN_MESSAGES_MAX};
+use crate::stage::Stage;
+use crate::tally::Count;
+
+/// How long the server may take to close the connections.
+const CLOSE_NS: u64 = 3 * SECOND_NS;
+/// Connections that one turn begins to close.
+const TURN_CLOSES_MAX: usize = 256;
+/// Alarms are no closer together than this: at high rates the messages of so long go out together.
+const ALARM_STEP_NS: u64 = 20_000;
+
+/// How far the thread is in the run.
+#[derive(Default)]
+pub(super) struct TurnState {
+    /// When the last connection was opened or failed.
+    settled_ns: Option<u64>,
+    /// Sending has begun.
+    begun: bool,
+    quiet: bool,
+    cpu_from: Option<Duration>,
+    cpu_to: Option<Duration>,
+    closing: Closing,
+    /// Why the thread cannot go on.
+    pub(super) error: Option<WorkerError>,
+}
+
+/// How far the thread is with closing its connections.
+#[derive(Default)]
+struct Closing {
+    /// The next link to close.
+    next: usize,
+    /// When the server must have closed them all.
+    deadline_ns: u64,
+    given_up: bool,
+}
+
+impl TurnState {
+    /// CPU time while measuring.
+    pub(super) fn cpu_measured(&self) -> Duration {
+        match (self.cpu_from, self.cpu_to) {
+            (Some(from), Some(to)) => to.saturating_sub(from),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// When the last connection was opened or failed.
+    pub(super) fn settled_ns(&self) -> u64 {
+        self.settled_ns.unwrap_or(0)
+    }
+}
+
+impl<L: Load + 'static> Worker<L> {
+    /// One turn.
+    pub(super) fn turn(self: &Rc<Self>) -> Next {
+        self.job.bells.disarm(self.thread);
+        let state = &mut *self.state.borrow_mut();
+        if state.turn.error.is_some() {
+            return Next::Stop;
+        }
+        let now_ns = self.job.clock.now_ns();
+        let stage = self.job.stage.get();
+        let due = match stage {
+            Stage::Connect => self.connect(state, now_ns),
+            Stage::Run(window) => self.send(state, window, now_ns),
+            Stage::Close => match self.close(state, now_ns) {
+                Some(due) => due,
+                None => {
+                    self.publish(state);
+                    return Next::Stop;
+                }
+            },
+        };
+        self.spawn_flushers(state);
+        self.publish(state);
+        self.sleep_until(state, due, now_ns, stage)
+    }
+
+    fn publish(&self, state: &State<L>) {
+        self.job.boards[self.thread].publish(&state.record.tally);
+    }
+
+    fn connect(self: &Rc<Self>, state: &mut State<L>, now_ns: u64) -> Due {
+        let due = self.ramp_up(state, now_ns);
+        if state.turn.settled_ns.is_none() && self.is_settled(state) {
+            state.turn.settled_ns = Some(now_ns);
+            state.load.settled();
+            self.publish(state);
+            self.job.boards[self.thread].set_settled();
+            self.job.control.unpark();
+        }
+        due
+    }
+
+    fn send(&self, state: &mut State<L>, window: Window, now_ns: u64) -> Due {
+        if !state.turn.begun {
+            state.turn.begun = true;
+            state.load.begin(window, &mut state.record);
+        }
+        let measured = mark_cpu(&mut state.turn, window, now_ns);
+        let mut sender = Sender {
+            links: &mut state.links,
+            out: &mut state.out,
+            record: &mut state.record,
+            budget: TURN_MESSAGES_MAX,
+        };
+        let due = state.load.turn(now_ns, &mut sender);
+        if !state.turn.quiet && measured == Due::Never && state.load.is_quiet(now_ns) {
+            state.turn.quiet = true;
+            self.publish(state);
+            self.job.boards[self.thread].set_quiet();
+            self.job.control.unpark();
+        }
+        due.min(measured)
+    }
+
+    /// Closes all connections; `None` once the last is over.
+    fn close(&self, state: &mut State<L>, now_ns: u64) -> Option<Due> {
+        let next = state.turn.closing.next;
+        let end = (next + TURN_CLOSES_MAX).min(state.links.len());
+        for link in next..end {
+            if state.links.is_open(link) {
+                let payload = encode::close_payload(CloseCode::NORMAL, "");
+                state.out.push_control(Opcode::Close, &payload);
+                state.links.send(link, &mut state.out);
+                state.links.get(link).progress = Progress::Closing;
+            }
+        }
+        if next < end {
+            state.turn.closing.next = end;
+            // The time runs from the last of them.
+            state.turn.closing.deadline_ns = now_ns + CLOSE_NS;
+        }
+        let tally = &state.record.tally;
+        if tally[Count::Open] == 0 && tally[Count::Connecting] == 0 {
+            return None;
+        }
+        if end < state.links.len() {
+            return Some(Due::Now);
+        }
+        if now_ns < state.turn.closing.deadline_ns {
+            return Some(Due::At(state.turn.closing.deadline_ns));
+        }
+        if !state.turn.closing.given_up {
+            state.turn.closing.given_up = true;
+            give_up(state);
+        }
+        Some(Due::Never)
+    }
+
+    /// What follows the turn: sleep, unless something is to be done.
+    fn sleep_until(&self, state: &mut State<L>, due: Due, now_ns: u64, stage: Stage) -> Next {
+        let at_ns = match due {
+            Due::Now => return Next::Again,
+            Due::At(at_ns) => Some(at_ns.max(now_ns + ALARM_STEP_NS)),
+            Due::Never => None,
+        };
+        if let Some(at_ns) = at_ns
+            && let Err(source) = self.alarm.set(self.job.clock.instant(at_ns))
+        {
+            state.turn.error = Some(WorkerError::System {
+                what: "cannot set a timer",
+                source,
+            });
+            return Next::Stop;
+        }
+        let load = &state.load;
+        let nothing_waits = || self.job.stage.get() == stage && !load.has_news();
+        if self.job.bells.arm(self.thread, nothing_waits) {
+            Next::SleepUntil(None)
+        } else {
+            Next::Again
+        }
+    }
+}
+
+/// Takes the CPU time at the beginning and the end of the measurement, each in the first turn after it.
+fn mark_cpu(turn: &mut TurnState, window: Window, now_ns: u64) -> Due {
+    for (mark, at_ns) in [
+        (&mut turn.cpu_from, window.from_ns),
+        (&mut turn.cpu_to, window.to_ns),
+    ] {
+        if mark.is_none() {
+            if now_ns < at_ns {
+                return Due::At(at_ns);
+            }
+            *mark = Some(cpu::thread_time());
+        }
+    }
+    Due::Never
+}
+
+/// Ends what the server has not closed.
+fn give_up<L>(state: &mut State<L>) {
+    for index in 0..state.links.len() {
+        let link = state.links.get(index);
+        if link.progress == Progress::Closing {
+            link.shut();
+            state.record.failures.add(Failure::CloseTimeout);
+        }
+    }
+}
