@@ -39,11 +39,14 @@ class Results:
     def notes(self, server: str) -> list[str]:
         """What keeps the row from being taken at its word."""
         notes = [f"INVALID: {count} {name}" for name, count in self.faults(server).items()]
+        doubts = []
         if self.median(server, "load_share") > self.median(server, "server_share"):
-            notes.append("load's core the busier: only CPU time counts")
+            doubts.append("load's core the busier")
         others = self.median(server, "others_share")
         if others > OTHERS_SHARE_MAX:
-            notes.append(f"others used {others:.1f} cores: rates do not count")
+            doubts.append(f"others used {others:.1f} cores")
+        if doubts:
+            notes.append(f"only CPU time counts: {', '.join(doubts)}")
         return notes
 
     def as_json(self) -> dict:

@@ -20,7 +20,7 @@ Examples:
   ringmain config check --config ringmain.toml  what is wrong with it, or what it comes to
 
 Signals: SIGTERM and SIGINT (Ctrl-C) close every connection with 1001 and end the process;
-         a second one ends it at once.
+         a second one, after half a second or more, ends it at once.
 
 Exit codes:
   0   stopped by a signal, in order

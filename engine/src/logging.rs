@@ -1,8 +1,8 @@
 //! The log: lines to stderr, by a thread of its own.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -32,11 +32,7 @@ impl Log {
 /// # Errors
 /// It runs already.
 pub fn start(targets: Targets, format: LogFormat) -> Result<Log, TryInitError> {
-    let (lines, writer) = NonBlockingBuilder::default()
-        .buffered_lines_limit(LINES_MAX)
-        .lossy(true)
-        .thread_name("log")
-        .finish(io::stderr());
+    let (lines, writer) = queue(io::stderr());
     let dropped = lines.error_counter();
     let layer = layer(format, lines, io::stderr().is_terminal());
     tracing_subscriber::registry()
@@ -46,6 +42,15 @@ pub fn start(targets: Targets, format: LogFormat) -> Result<Log, TryInitError> {
         dropped,
         _writer: writer,
     })
+}
+
+/// A queue of lines before a writer that may take its time, and the thread between them.
+fn queue(writer: impl Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default()
+        .buffered_lines_limit(LINES_MAX)
+        .lossy(true)
+        .thread_name("log")
+        .finish(writer)
 }
 
 fn layer<W>(
@@ -66,7 +71,6 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
@@ -120,5 +124,21 @@ mod tests {
     fn the_filter_holds_back_what_is_below_it() {
         assert_eq!(logged(LogFormat::Text, "warn").lines().count(), 1);
         assert_eq!(logged(LogFormat::Text, "off"), "");
+    }
+
+    #[test]
+    fn a_writer_that_is_stuck_costs_lines_and_they_are_counted() {
+        let stuck = Lines::default();
+        let (mut lines, writer) = queue(stuck.clone());
+        {
+            let _held = stuck.0.lock().unwrap();
+            for _ in 0..LINES_MAX + 100 {
+                lines.write_all(b"line\n").unwrap();
+            }
+            // The writer has taken none, one, or a few that it is stuck with.
+            let dropped = lines.error_counter().dropped_lines();
+            assert!((90..=100).contains(&dropped), "{dropped}");
+        }
+        drop(writer);
     }
 }

@@ -13,6 +13,7 @@ use ringmain::control::Outcome;
 use ringmain::host::Host;
 use ringmain::plan::Plan;
 use ringmain::{bootstrap, fatal, logging};
+use ringmain_rt::process::{exit_now, last_words};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -39,6 +40,7 @@ fn serve(flags: &ServeFlags) -> ExitCode {
         Ok(configured) => configured,
         Err(error) => return fail(&error, EXIT_USAGE),
     };
+    ringmain_rt::process::disable_huge_pages();
     fatal::end_on_panic();
     let settings = &config.settings;
     let log = match logging::start(settings.log.targets().clone(), settings.log_format) {
@@ -51,7 +53,7 @@ fn serve(flags: &ServeFlags) -> ExitCode {
     match outcome {
         Ok(Outcome::Stopped) => ExitCode::SUCCESS,
         // The shards still run: without waiting for them.
-        Ok(Outcome::Cut) => ringmain_rt::process::exit_now(EXIT_FAILURE.into()),
+        Ok(Outcome::Cut) => exit_now(EXIT_FAILURE.into()),
         Err(error) => fail(&error, EXIT_FAILURE),
     }
 }
@@ -84,8 +86,8 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
+/// Says why not, past a log that may be stuck with the lock of stderr.
 fn fail(error: &dyn Display, code: u8) -> ExitCode {
-    // If stderr takes nothing either, the exit code has to say it.
-    let _ = writeln!(io::stderr(), "error: {error}");
+    last_words(&format!("error: {error}\n"));
     ExitCode::from(code)
 }

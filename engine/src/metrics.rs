@@ -18,7 +18,7 @@ use crate::host;
 
 /// The content type of the text for a reader that asks for OpenMetrics.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// The content type for all others. The text is the same: it holds only what both forms know.
+/// The content type of the older text form, for all others.
 pub const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What the metrics are made of.
@@ -63,7 +63,7 @@ impl Metrics {
         Metrics { registry }
     }
 
-    /// The text that a scrape gets.
+    /// The numbers in OpenMetrics' form.
     ///
     /// # Errors
     /// A metric could not be written; none of ours does that.
@@ -72,6 +72,38 @@ impl Metrics {
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
     }
+
+    /// The numbers in Prometheus's older text form.
+    ///
+    /// # Errors
+    /// As [`text`](Self::text).
+    pub fn prometheus_text(&self) -> Result<String, fmt::Error> {
+        Ok(counters_by_full_name(&self.text()?))
+    }
+}
+
+/// OpenMetrics gives a counter's help and type without the suffix `_total` that its samples have.
+/// Readers of the older form, which is the same otherwise, would not know the samples' type.
+fn counters_by_full_name(openmetrics: &str) -> String {
+    let mut text = String::with_capacity(openmetrics.len());
+    let mut lines = openmetrics.lines().peekable();
+    while let Some(line) = lines.next() {
+        let mut words = line.splitn(4, ' ');
+        let words = [(); 4].map(|()| words.next().unwrap_or_default());
+        let is_counter = match words {
+            ["#", "HELP", name, _] => lines.peek() == Some(&&*format!("# TYPE {name} counter")),
+            ["#", "TYPE", _, "counter"] => true,
+            _ => false,
+        };
+        if is_counter {
+            let [mark, word, name, rest] = words;
+            text.push_str(&format!("{mark} {word} {name}_total {rest}\n"));
+        } else if line != "# EOF" {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
 }
 
 type Labels<'a> = [(&'static str, &'a str)];
@@ -412,9 +444,10 @@ mod tests {
 
     /// Readers of the older text form know only these types, and OpenMetrics ends with its mark.
     #[test]
-    fn the_text_is_good_for_both_kinds_of_readers() {
+    fn the_text_is_openmetrics() {
         let text = Metrics::new(sources()).text().unwrap();
         assert!(text.ends_with("# EOF\n"));
+        assert!(text.contains("\n# TYPE ringmain_accepted counter\n"));
         let mut families = std::collections::HashSet::new();
         for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {
             let (family, kind) = line["# TYPE ".len()..].split_once(' ').unwrap();
@@ -422,5 +455,22 @@ mod tests {
             assert!(families.insert(family), "{line} twice");
         }
         assert!(text.lines().all(|line| !line.is_empty()));
+    }
+
+    #[test]
+    fn in_the_older_form_every_sample_has_its_help_and_type_above_it() {
+        let text = Metrics::new(sources()).prometheus_text().unwrap();
+        let (mut help, mut kind) = ("", "");
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                help = rest.split(' ').next().unwrap();
+            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+                kind = rest.split(' ').next().unwrap();
+            } else {
+                let name = line.split(['{', ' ']).next().unwrap();
+                assert_eq!((help, kind), (name, name), "{line}");
+            }
+        }
+        assert!(kind.ends_with("_total"), "{text}");
     }
 }

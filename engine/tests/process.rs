@@ -281,11 +281,20 @@ fn while_it_stops_it_is_not_ready_and_a_second_signal_ends_it_at_once() {
         // Answers no close.
         let _silent = upgraded(&engine.listening(), "/echo");
         engine.signal("TERM");
+        // So soon it is the same signal again.
+        engine.signal("TERM");
         until("readiness is gone", || {
             let ready = ask(&admin, "GET /health/ready");
             (ready.status == 503 && ready.body.contains("stopping")).then_some(())
         });
         assert_eq!(ask(&admin, "GET /health/live").status, 200);
+        std::thread::sleep(Duration::from_millis(700));
+        assert_eq!(
+            engine.child.try_wait().unwrap(),
+            None,
+            "{}",
+            engine.output()
+        );
         engine.signal("TERM");
         let (code, output) = engine.end();
         assert_eq!(code, Some(1), "{output}");

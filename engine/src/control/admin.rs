@@ -104,12 +104,12 @@ impl Pages {
     fn metrics_page(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
         let wanted = headers.get_all(ACCEPT).iter();
         let mut wanted = wanted.filter_map(|value| value.to_str().ok());
-        let kind = if wanted.any(|value| value.contains("application/openmetrics-text")) {
-            OPENMETRICS
+        let (kind, text) = if wanted.any(|value| value.contains("application/openmetrics-text")) {
+            (OPENMETRICS, self.metrics.text())
         } else {
-            PROMETHEUS_TEXT
+            (PROMETHEUS_TEXT, self.metrics.prometheus_text())
         };
-        match self.metrics.text() {
+        match text {
             Ok(text) => page(StatusCode::OK, kind, text),
             Err(error) => page(
                 StatusCode::INTERNAL_SERVER_ERROR,

@@ -20,6 +20,10 @@ use watchdog::{SAMPLE_INTERVAL, Sight, TURN_ENDLESS, TURN_LONG, Watch};
 /// How often a stop says how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A signal so soon after the first is the same one again: `timeout` and some supervisors send it to
+/// the process and to its group.
+const SIGNAL_ECHO: Duration = Duration::from_millis(500);
+
 /// How serving came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -109,13 +113,15 @@ impl Control {
                     self.watch();
                     self.go_on_stopping();
                 }
-                name = signals.next() => {
-                    if self.stop.is_some() {
-                        tracing::warn!(signal = name, connections = self.connections(), "a second signal: ending at once");
+                name = signals.next() => match &self.stop {
+                    None => self.begin_to_stop(name),
+                    Some(stop) if stop.began.elapsed() < SIGNAL_ECHO => {}
+                    Some(_) => {
+                        let connections = self.connections();
+                        tracing::warn!(signal = name, connections, "a second signal: ending at once");
                         return Ok(Outcome::Cut);
                     }
-                    self.begin_to_stop(name);
-                }
+                },
             }
         }
         let was_asked = self.stop.is_some();

@@ -80,7 +80,10 @@ fn run(arguments: &Arguments) -> std::io::Result<String> {
     let plan = scenario::Plan {
         fanout,
         url: arguments.url.clone(),
-        receivers: arguments.connections.saturating_sub(usize::from(fanout)).max(1),
+        receivers: arguments
+            .connections
+            .saturating_sub(usize::from(fanout))
+            .max(1),
         in_flight: arguments.in_flight.unwrap_or(match arguments.scenario {
             Scenario::Echo => 1,
             Scenario::Fanout => 4,

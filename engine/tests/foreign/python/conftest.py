@@ -8,8 +8,9 @@ import os
 from contextlib import ExitStack
 
 import pytest
-from support.engine import Engine, binary
 from websockets.sync.client import connect
+
+from support.engine import Engine, binary
 
 BACKENDS = os.environ.get("RINGMAIN_BACKENDS", "uring,epoll").split(",")
 

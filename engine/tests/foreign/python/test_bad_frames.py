@@ -3,6 +3,7 @@
 import struct
 
 import pytest
+
 from support.contract import CLOSE_REASONS, METRICS
 from support.deadline import DEADLINE_SECONDS, until
 from support.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Raw, frame

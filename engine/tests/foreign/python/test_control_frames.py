@@ -3,8 +3,9 @@
 import struct
 
 import pytest
-from support.raw import CLOSE, CONTINUATION, PING, PONG, TEXT, Raw, close_frame, frame
 from websockets.exceptions import ConnectionClosed
+
+from support.raw import CLOSE, CONTINUATION, PING, PONG, TEXT, Raw, close_frame, frame
 
 
 @pytest.mark.parametrize("payload", [b"", b"x", bytes(range(125))], ids=["empty", "one byte", "125 bytes"])

@@ -2,8 +2,9 @@
 
 import asyncio
 
-from support.deadline import DEADLINE_SECONDS
 from websockets.asyncio.client import connect
+
+from support.deadline import DEADLINE_SECONDS
 
 
 def run(main):

@@ -1,6 +1,7 @@
 """Plain requests at the public address, and the admin's endpoints."""
 
 import pytest
+
 from support.contract import LIMITS, METRICS
 from support.raw import TEXT, Raw, frame, upgrade_request
 

@@ -5,11 +5,12 @@ import socket
 import struct
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+
 from support.contract import METRICS
 from support.deadline import until
 from support.engine import Engine
 from support.raw import BINARY, CLOSE, TEXT, Raw, frame, upgrade_request
-from websockets.exceptions import ConnectionClosed
 
 
 def assert_refuses_to_start(backend, **addresses):

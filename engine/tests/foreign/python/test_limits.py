@@ -1,10 +1,11 @@
 """Limits on what comes in: connections at a time, and messages raised above the default."""
 
 import pytest
+from websockets.exceptions import InvalidStatus
+
 from support.contract import METRICS
 from support.deadline import until
 from support.raw import BINARY, TEXT, Raw, frame, upgrade_request
-from websockets.exceptions import InvalidStatus
 
 MAX = 12
 

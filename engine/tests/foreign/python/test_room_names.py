@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from support.raw import Raw, upgrade_request
 
 REFUSED = {

@@ -1,6 +1,7 @@
 """The opening handshake, and the frames that come with it or right behind it."""
 
 import pytest
+
 from support.raw import ACCEPT, BINARY, PING, PONG, TEXT, Raw, frame, upgrade_request
 
 

@@ -3,8 +3,6 @@
 import selectors
 import time
 
-from .deadline import DEADLINE_SECONDS
-
 _CHUNK = 1 << 18
 
 
@@ -41,7 +39,7 @@ class Stream:
         self.ended = not data
 
 
-def pump(streams, seconds=3 * DEADLINE_SECONDS):
+def pump(streams, seconds):
     """Sends and receives until every stream has sent everything and has received what it expects, or has ended."""
     end = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:

@@ -1,0 +1,8 @@
+//! `ringmain-load` against a small server that can misbehave: what goes wrong must be counted.
+#![allow(clippy::unwrap_used)] // A test that meets an unexpected error fails by saying so.
+
+mod clean;
+mod faults;
+mod program;
+mod refusals;
+mod server;
