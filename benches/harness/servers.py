@@ -100,8 +100,9 @@ class RunningServer:
 
     def _last_words(self) -> str:
         self._log.seek(0)
-        lines = self._log.read()[-4096:].decode(errors="replace").strip().splitlines()
-        return " / ".join(lines[-3:]) or "it said nothing"
+        lines = [line for line in self._log.read()[-4096:].decode(errors="replace").splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("error")]
+        return " / ".join(errors or lines[-3:]) or "it said nothing"
 
     def stop(self) -> None:
         """Asks the process to end and, at the deadline, ends it."""

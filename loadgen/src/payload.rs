@@ -182,10 +182,10 @@ mod tests {
 
         #[test]
         fn any_changed_bit_of_a_small_message_is_seen(
-            stamp in stamps(), bytes in HEADER_BYTES..=CHECKED_WHOLE_BYTES, at in any::<prop::sample::Index>(), bit in 0..8
+            stamp in stamps(), bytes in HEADER_BYTES..=CHECKED_WHOLE_BYTES, at in any::<prop::sample::Index>(), bit in 0u32..8
         ) {
             let mut message = message(stamp, bytes);
-            message[at.index(bytes)] ^= 1 << bit;
+            message[at.index(bytes)] ^= 1u8 << bit;
             prop_assert_eq!(Stamp::read(&message, bytes), None);
         }
 

@@ -65,20 +65,26 @@ fn admit(shell: &Rc<Shell>, fd: OwnedFd) {
     }
 }
 
-/// Answers 503 and lets the peer read it: a socket that is closed with unread bytes is reset, and
-/// the answer may be lost with it.
+/// Answers the request with 503 and lets the peer read it: a socket that is closed with unread bytes
+/// is reset, and the answer may be lost with it. Who says nothing is shut after a second.
 async fn refuse(shell: Rc<Shell>, socket: Rc<Socket>, refusal: Refusal) {
     shell.refuse(socket.clone());
     let text = format!("{refusal}; try again later, or on another node\n");
     let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n{text}",
+        "HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\n\
+         content-type: text/plain\r\ncontent-length: {}\r\n\r\n{text}",
         text.len()
     );
-    // Before the request is read: a client that waits for its turn to speak is told at once.
-    let _ = socket::send(socket.fd(), &[IoSlice::new(answer.as_bytes())]);
-    socket.shutdown(Shutdown::Write);
-    while socket.readable().await.is_ok()
-        && shell.receive(&socket, |_| Reading::Open) != Reading::Ended
-    {}
+    // After its first bytes: some clients take an answer before they have asked for a broken server.
+    let mut is_answered = false;
+    while socket.readable().await.is_ok() {
+        if shell.receive(&socket, |_| Reading::Open) == Reading::Ended {
+            break;
+        }
+        if !std::mem::replace(&mut is_answered, true) {
+            let _ = socket::send(socket.fd(), &[IoSlice::new(answer.as_bytes())]);
+            socket.shutdown(Shutdown::Write);
+        }
+    }
     shell.refusal_done(&socket);
 }

@@ -80,6 +80,19 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// A shard's ring or epoll instance could not be made.
+    #[error(
+        "shard {shard} has no io: {source}. Try --io epoll, or raise the locked-memory limit (ulimit -l)"
+    )]
+    Driver {
+        /// Which shard.
+        shard: usize,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A thread ended before it listened, without saying why.
+    #[error("a shard ended while it started; the log above says more")]
+    Ended,
     /// A thread could not be pinned.
     #[error(
         "shard {shard} cannot be pinned to CPU {cpu}: {source}. Choose among the CPUs that the process may use with --cpus"
@@ -230,19 +243,28 @@ pub fn start(config: NodeConfig) -> Result<Node, StartError> {
     }
     drop(reports);
     // Every shard binds before any listens: a connection is given to one of all of them, or to none.
-    await_bound(&reported, &mut shards)?;
+    await_reports(&reported, &mut shards)?;
     for start in starts {
         // A shard that is gone reports why.
         let _ = start.send(());
     }
-    await_listening(&reported, count)?;
+    let listening = await_reports(&reported, &mut shards);
     let unstopped = (0..count).filter_map(PeerId::shard).collect();
-    Ok(Node {
+    let mut node = Node {
         address,
         shards,
         control,
         unstopped,
-    })
+    };
+    match listening {
+        Ok(()) => Ok(node),
+        Err(error) => {
+            node.stop();
+            // What the shards end with matters less than why they do.
+            let _ = node.join();
+            Err(error)
+        }
+    }
 }
 
 type Parts = (
@@ -269,33 +291,25 @@ fn mesh(count: usize) -> io::Result<Parts> {
     Ok((ports, control, bells, ringers))
 }
 
-fn await_bound(
+/// Takes one report of each shard.
+fn await_reports(
     reported: &Receiver<(usize, Report)>,
     shards: &mut [ShardHandle],
 ) -> Result<(), StartError> {
     for _ in 0..shards.len() {
-        match reported.recv() {
-            Ok((
+        match reported.recv().map_err(|_| StartError::Ended)? {
+            (
                 index,
                 Report::Bound {
                     table,
                     connections_max,
                 },
-            )) => {
+            ) => {
                 shards[index].table = table;
                 shards[index].connections_max = connections_max;
             }
-            Ok((_, Report::Failed(error))) => return Err(error),
-            Ok((_, Report::Listening)) | Err(_) => {}
-        }
-    }
-    Ok(())
-}
-
-fn await_listening(reported: &Receiver<(usize, Report)>, count: usize) -> Result<(), StartError> {
-    for _ in 0..count {
-        if let Ok((_, Report::Failed(error))) = reported.recv() {
-            return Err(error);
+            (_, Report::Failed(error)) => return Err(error),
+            (_, Report::Listening) => {}
         }
     }
     Ok(())
@@ -341,7 +355,20 @@ fn run(seat: Seat, table: Table, pinned: io::Result<()>) -> io::Result<()> {
     if seat.go.recv().is_err() {
         return Ok(());
     }
-    driver::run(seat.config.backend, serve(seat, bound, connections_max))?
+    let (index, reports) = (seat.index, seat.reports.clone());
+    match driver::run(seat.config.backend, serve(seat, bound, connections_max)) {
+        Ok(served) => served,
+        Err(source) => {
+            let _ = reports.send((
+                index,
+                Report::Failed(StartError::Driver {
+                    shard: index,
+                    source,
+                }),
+            ));
+            Ok(())
+        }
+    }
 }
 
 /// What a shard's descriptor table leaves for connections.
@@ -430,7 +457,7 @@ impl Node {
 
     /// Whether every shard's thread has ended.
     pub fn is_finished(&self) -> bool {
-        self.shards.iter().all(|shard| shard.thread.is_finished())
+        self.shards.iter().all(ShardHandle::is_finished)
     }
 
     /// Waits for all shards to end.
@@ -473,6 +500,11 @@ impl ShardHandle {
     /// Its sign of life.
     pub fn pulse(&self) -> &Arc<Pulse> {
         &self.pulse
+    }
+
+    /// Whether its thread has ended.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// Whether it has a descriptor table of its own.

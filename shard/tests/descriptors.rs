@@ -1,11 +1,12 @@
 //! Descriptor tables: each shard its own, exhausted and freed, and nobody else's bytes in them.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
-use common::{Client, Got, backends, config, dial, read_to_end, stop, until};
+use common::{Client, Got, backends, config, dial, read_to_end, request, stop, until};
 use ringmain_shard::NodeConfig;
 
 #[test]
@@ -29,7 +30,12 @@ fn a_full_shard_answers_503_and_takes_others_when_some_have_gone() {
             .map(|_| Client::connect(node.address(), "/echo"))
             .collect();
         // More than the reserve can hold at once: the rest waits, and is told in the end.
-        let refused: Vec<_> = (0..100).map(|_| dial(node.address())).collect();
+        let asking = |_| {
+            let mut stream = dial(node.address());
+            stream.write_all(&request("/echo")).unwrap();
+            stream
+        };
+        let refused: Vec<_> = (0..100).map(asking).collect();
         for mut stream in refused {
             let answer = read_to_end(&mut stream);
             assert!(
@@ -71,6 +77,7 @@ fn connections_max_holds_for_the_node() {
             .map(|_| Client::connect(node.address(), "/echo"))
             .collect();
         let mut stream = dial(node.address());
+        stream.write_all(&request("/echo")).unwrap();
         assert!(read_to_end(&mut stream).starts_with("HTTP/1.1 503 "));
         drop(clients);
         stop(node);

@@ -1,4 +1,5 @@
 //! The opening handshake, and what is sent around it.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

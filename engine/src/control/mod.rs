@@ -112,6 +112,11 @@ impl Control {
                 _ = samples.tick() => {
                     self.watch();
                     self.go_on_stopping();
+                    if self.stop.is_none()
+                        && let Some(shard) = self.node.shards().iter().find(|shard| shard.is_finished())
+                    {
+                        fatal::die(&format!("shard {} has ended without being asked to", shard.index()));
+                    }
                 }
                 name = signals.next() => match &self.stop {
                     None => self.begin_to_stop(name),

@@ -1,4 +1,5 @@
 //! The core's data structures against naive ones.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::{HashMap, VecDeque};
 use std::io::IoSlice;

@@ -1,4 +1,5 @@
 //! The wheel against a sorted map, under any order of settings, cancellations and leaps of time.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 

@@ -61,5 +61,6 @@ impl ShardCore {
             };
             self.send_publications(peer, &mut send);
         }
+        self.show();
     }
 }

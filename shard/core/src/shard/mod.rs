@@ -294,14 +294,18 @@ impl ShardCore {
             TURN_WRITES_WHILE_FANNING_OUT
         };
         self.stats.turns.add(1);
+        self.stats
+            .memory_bytes
+            .set((self.meter.bytes() + lane_bytes) as u64);
+    }
+
+    /// Shows what the tables hold, after the last step of a turn that changes them.
+    fn show(&self) {
         self.stats.connections.set(self.connections.len() as u64);
         self.stats.sessions.set(self.sessions.len() as u64);
         self.stats.rooms.set(self.rooms.len() as u64);
         self.stats.rooms_home.set(self.home.len() as u64);
         self.stats.members.set(self.members as u64);
-        self.stats
-            .memory_bytes
-            .set((self.meter.bytes() + lane_bytes) as u64);
     }
 
     /// Whether there is work that needs no input but time: the next turn must come at once.

@@ -1,4 +1,5 @@
 //! What one core promises, under virtual time and without sockets.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
 mod harness;
 
