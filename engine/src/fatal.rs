@@ -10,7 +10,16 @@ pub const EXIT_INTERNAL_ERROR: i32 = 70;
 
 /// Makes a panic on any thread end the process.
 pub fn end_on_panic() {
-    std::panic::set_hook(Box::new(|panic| die(&describe(panic))));
+    std::panic::set_hook(Box::new(|panic| {
+        // The place before the way there: that takes seconds to name on a busy host, and the
+        // watchdog may end the process meanwhile.
+        last_words(&format!("ringmain: {}\n", describe(panic)));
+        let backtrace = Backtrace::capture();
+        die(&match backtrace.status() {
+            BacktraceStatus::Captured => format!("it came this way:\n{backtrace}"),
+            _ => "RUST_BACKTRACE=1 shows the way there".to_owned(),
+        })
+    }));
 }
 
 /// Says why on stderr and ends the process. Goes past the log, whose writer may be stuck or gone.
@@ -28,10 +37,5 @@ fn describe(panic: &PanicHookInfo<'_>) -> String {
     let place = panic
         .location()
         .map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-    let backtrace = Backtrace::capture();
-    let backtrace = match backtrace.status() {
-        BacktraceStatus::Captured => format!("\n{backtrace}"),
-        _ => " (RUST_BACKTRACE=1 shows the way there)".to_owned(),
-    };
-    format!("thread {thread} panicked at {place}: {message}{backtrace}")
+    format!("thread {thread} panicked at {place}: {message}")
 }

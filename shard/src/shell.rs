@@ -163,7 +163,8 @@ impl Shell {
         }
         self.now_is_fresh.set(false);
         let next = self.next(core, port, more_frames);
-        self.pulse.beat(matches!(next, Next::SleepUntil(_)));
+        // A shard that has stopped is not stuck either.
+        self.pulse.beat(next != Next::Again);
         next
     }
 
@@ -228,7 +229,8 @@ impl Shell {
         }
         while let Some((conn, ending)) = core.poll_close() {
             // Whoever waits for a verdict waits in vain; the socket's end is what it sees next.
-            if let Some(Waiting::For(_)) = self.verdicts.borrow().get(&conn) {
+            let waits = matches!(self.verdicts.borrow().get(&conn), Some(Waiting::For(_)));
+            if waits {
                 answer(&mut self.verdicts.borrow_mut(), conn, None);
             }
             if let Some(socket) = self.sockets.borrow().get(conn) {

@@ -212,3 +212,45 @@ fn stopping_flushes_says_1001_and_ends() {
         stop(node);
     }
 }
+
+/// The deadline may come while the upgrade waits for the room's home on another shard.
+#[test]
+fn an_upgrade_that_is_given_up_while_it_waits_ends() {
+    for backend in backends() {
+        let limits = Limits {
+            handshake_ms: 1,
+            ..Limits::default()
+        };
+        let config = ringmain_shard::NodeConfig {
+            limits,
+            ..config(backend, 4)
+        };
+        let node = ringmain_shard::start(config).unwrap();
+        let mut answered = 0;
+        for round in 0..100 {
+            let streams: Vec<_> = (0..20)
+                .map(|n| {
+                    let mut stream = dial(node.address());
+                    stream
+                        .write_all(&request(&format!("/raw/{round}-{n}")))
+                        .unwrap();
+                    stream
+                })
+                .collect();
+            for mut stream in streams {
+                // Asks to close if it was upgraded. If it was not, the socket may be gone already.
+                let _ = stream.write_all(&frame(Opcode::Close, &[]));
+                let mut answer = Vec::new();
+                let _ = std::io::Read::read_to_end(&mut stream, &mut answer);
+                answered += usize::from(answer.starts_with(b"HTTP/1.1 101 "));
+            }
+        }
+        assert!(answered < 2_000, "some were given up");
+        until("all have ended", || {
+            node.shards()
+                .iter()
+                .all(|shard| shard.stats().connections.get() == 0)
+        });
+        stop(node);
+    }
+}

@@ -24,8 +24,9 @@ pub(super) struct Ramp {
 impl<L: Load + 'static> Worker<L> {
     /// Begins as many connections as may be under way, and ends handshakes that take too long.
     pub(super) fn ramp_up(self: &Rc<Self>, state: &mut State<L>, now_ns: u64) -> Due {
-        let deadline = self.end_late_handshakes(state, now_ns);
-        self.begin_connections(state, now_ns).min(deadline)
+        let next = self.begin_connections(state, now_ns);
+        // After it, since those that have just begun have a deadline too.
+        next.min(self.end_late_handshakes(state, now_ns))
     }
 
     fn begin_connections(self: &Rc<Self>, state: &mut State<L>, now_ns: u64) -> Due {

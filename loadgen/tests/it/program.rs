@@ -81,9 +81,13 @@ pub fn run(words: &str) -> Run {
     }
 }
 
+/// Seconds after which a run hangs.
+const SECONDS_MAX: &str = "60";
+
 /// Runs the program with these words.
 pub fn output(words: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ringmain-load"))
+    Command::new("timeout")
+        .args([SECONDS_MAX, env!("CARGO_BIN_EXE_ringmain-load")])
         .args(words.split_whitespace())
         .output()
         .unwrap()

@@ -73,6 +73,17 @@ onEachBackend('abrupt disconnects', {}, (engine) => {
     for (const witness of witnesses) witness.assertComplete();
   });
 
+  it('of the last member free its room, and the metrics say so', async () => {
+    for (let round = 0; round < 10; round += 1) {
+      const member = await Client.open(engine().url(`/raw/left-${round}`));
+      await until(async () => (await engine().metrics()).sum(METRICS.rooms) === 1, 'the room was counted');
+      member.abandon();
+      await until(
+        async () => (await engine().metrics()).sum(METRICS.rooms) === 0, `the room of round ${round} was not counted`, 5000,
+      );
+    }
+  });
+
   it('in the middle of an upgrade are forgotten', async () => {
     const { connect } = await import('node:net');
     const sockets = Array.from({ length: 40 }, () => connect(engine().port, engine().host));

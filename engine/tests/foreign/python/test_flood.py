@@ -33,7 +33,7 @@ def test_a_flood_of_one_publisher_reaches_all_members_whole(start_engine):
         members = [stack.enter_context(Raw.upgraded(engine, "/raw/flood")) for _ in range(6)]
         publisher = stack.enter_context(Raw.upgraded(engine, "/raw/flood"))
         streams = [Stream(member.socket, expected=len(received)) for member in members]
-        pump([*streams, Stream(publisher.socket, outgoing=sent)], PROMPT_SECONDS)
+        pump([*streams, Stream(publisher.socket, outgoing=sent)], PROMPT_SECONDS, "a flood of one publisher")
         for stream in streams:
             assert stream.received == received, "the stream of a member is not what was published"
         assert engine.metrics().sum(METRICS["drops"]) == 0
@@ -52,7 +52,7 @@ def test_floods_of_several_publishers_reach_all_members_each_in_its_order(start_
                 others = publishers - 1 if is_publisher else publishers
                 outgoing = messages(place, count)[0] if is_publisher else b""
                 streams.append((place, Stream(member.socket, outgoing, others * count * MESSAGE_BYTES)))
-        pump([stream for _, stream in streams], PROMPT_SECONDS)
+        pump([stream for _, stream in streams], PROMPT_SECONDS, "floods of several publishers")
         for place, stream in streams:
             assert_in_order(stream.received, [other for other in range(publishers) if other != place], count)
         assert engine.metrics().sum(METRICS["drops"]) == 0
@@ -81,7 +81,8 @@ def test_a_burst_of_any_size_arrives_whole_without_waiting_for_more(engine):
         for size in range(1, 280):
             sent, received = messages(0, size)
             members = [Stream(member.socket, expected=len(received)) for _, member in rooms]
-            pump([*members, *(Stream(publisher.socket, outgoing=sent) for publisher, _ in rooms)], PROMPT_SECONDS)
+            publishers = [Stream(publisher.socket, outgoing=sent) for publisher, _ in rooms]
+            pump([*members, *publishers], PROMPT_SECONDS, f"bursts of {size} messages")
             for member in members:
                 assert member.received == received, f"a burst of {size} messages is not what was published"
 
@@ -102,5 +103,5 @@ def test_an_echo_client_that_only_sends_is_not_read_and_loses_nothing(engine):
         until(is_not_read, "the engine stopped reading")
         echoes = b"".join(server_frame(payload) for payload in payloads)
         stream.expected = len(echoes)
-        pump([stream], PROMPT_SECONDS)
+        pump([stream], PROMPT_SECONDS, "all echoes")
         assert stream.received == echoes

@@ -23,6 +23,8 @@ impl ShardCore {
             return;
         };
         if connection.stage != Stage::Http || connection.session.is_some() {
+            // It was closed while the request was on its way: who waits for a verdict is told again.
+            self.closes.push_back((conn, Ending::Shutdown));
             return;
         }
         // Not `enter`: the handshake's deadline runs from the accept.

@@ -39,16 +39,26 @@ class Stream:
         self.ended = not data
 
 
-def pump(streams, seconds):
-    """Sends and receives until every stream has sent everything and has received what it expects, or has ended."""
+def _missing(streams):
+    missing = [
+        f"{len(stream.received)} of {stream.expected} bytes received, {len(stream.outgoing)} unsent"
+        for stream in streams
+        if not stream.is_done()
+    ]
+    return f"{len(missing)} of {len(streams)} connections wait, the first with {missing[0]}"
+
+
+def pump(streams, seconds, what):
+    """Sends and receives until every stream has sent everything and has received what it expects, or has ended.
+
+    `what` names in the error what has not come within `seconds`.
+    """
     end = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
         for stream in streams:
             selector.register(stream.socket, selectors.EVENT_READ | selectors.EVENT_WRITE, stream)
         while not all(stream.is_done() for stream in streams):
-            assert time.monotonic() < end, f"waited {seconds} s in vain until all bytes had come: " + ", ".join(
-                f"{len(stream.received)} of {stream.expected} ({len(stream.outgoing)} unsent)" for stream in streams
-            )
+            assert time.monotonic() < end, f"waited {seconds} s in vain for {what}: {_missing(streams)}"
             for key, events in selector.select(1.0):
                 stream = key.data
                 if events & selectors.EVENT_WRITE and stream.outgoing:
