@@ -16,6 +16,8 @@ OVERHEAD_SECONDS_MAX = 60.0
 FAULTS = ("lost", "duplicated", "reordered", "corrupt", "unexpected", "stalled", "connections_lost")
 # Time that others may spend on the machine, in cores, before a run is called disturbed.
 OTHERS_SHARE_MAX = 0.1
+# In a closed loop one of the two sides is always busy. Where neither had half its core, both were kept waiting by others.
+BUSIER_SHARE_MIN = 0.5
 
 
 @dataclass
@@ -30,8 +32,13 @@ class Run:
     others_share: float
     faults: dict[str, int]
 
+    @property
+    def starved(self) -> bool:
+        """Says more about the machine than about the server."""
+        return max(self.server_share, self.load_share) < BUSIER_SHARE_MIN
+
     def as_json(self) -> dict:
-        return asdict(self)
+        return asdict(self) | {"starved": self.starved}
 
 
 def command(binary: str, scenario: Scenario, port: int, cpu: int, seconds: float) -> list[str]:
@@ -83,7 +90,8 @@ def _output(words: list[str], root: Path, seconds: float) -> tuple[dict, float]:
         words = stderr.decode(errors="replace").strip().splitlines()[-3:]
         raise Failure(f"the load generator ended with status {process.returncode}: {' / '.join(words)}") from None
     if not output.get("messages_per_second"):
-        raise Failure(f"the load generator received nothing: {text[:300]}")
+        known = {name: output[name] for name in ("connected", "sent", "received", *FAULTS) if name in output}
+        raise Failure(f"nothing arrived while the load generator measured: {known}")
     return output, float(output.get("cpu_seconds") or 0)
 
 

@@ -19,14 +19,20 @@ class Results:
     def add(self, server: str, round_: int, run: Run) -> None:
         self.runs.setdefault(server, {})[round_] = run
 
+    def usable(self, server: str) -> dict[int, Run]:
+        """The runs that medians are taken of: those that were not starved or, if all were, all."""
+        runs = self.runs.get(server, {})
+        return {round_: run for round_, run in runs.items() if not run.starved} or runs
+
     def median(self, server: str, what: str) -> float | None:
-        values = [getattr(run, what) for run in self.runs[server].values()]
-        return _median(values)
+        return _median([getattr(run, what) for run in self.usable(server).values()])
 
     def ratio(self, server: str, what: str) -> float | None:
         """The engine's value over the server's: the median over rounds, since rounds share the machine's mood."""
-        ours, theirs = self.runs.get(BASE, {}), self.runs[server]
+        ours, theirs = self.usable(BASE), self.usable(server)
         pairs = [(getattr(ours[round_], what), getattr(theirs[round_], what)) for round_ in ours.keys() & theirs.keys()]
+        # Starvation can leave no round that both have; then the medians must do.
+        pairs = pairs or ([(self.median(BASE, what), self.median(server, what))] if ours else [])
         return _median([our / their if our and their else None for our, their in pairs])
 
     def faults(self, server: str) -> dict[str, int]:
@@ -39,6 +45,10 @@ class Results:
     def notes(self, server: str) -> list[str]:
         """What keeps the row from being taken at its word."""
         notes = [f"INVALID: {count} {name}" for name, count in self.faults(server).items()]
+        runs = self.runs[server].values()
+        starved = sum(run.starved for run in runs)
+        if starved:
+            notes.append(f"{starved} of {len(runs)} rounds starved" + (", NOT left out" if starved == len(runs) else ""))
         doubts = []
         if self.median(server, "load_share") > self.median(server, "server_share"):
             doubts.append("load's core the busier")

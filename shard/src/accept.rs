@@ -37,6 +37,7 @@ pub async fn accept(shell: Rc<Shell>) {
                 Err(_) => break,
             }
         }
+        shell.next_turn().await;
     }
 }
 

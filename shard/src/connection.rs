@@ -28,6 +28,13 @@ pub async fn serve(shell: Rc<Shell>, socket: Rc<Socket>, conn: ConnId) {
             break;
         }
         reading = shell.receive(&socket, |bytes| received(&shell, conn, bytes));
+        if shell.must_yield() && reading == Reading::Open {
+            shell.next_turn().await;
+        }
+    }
+    // The peer may have closed its half alone, and still read what it has asked for.
+    while shell.turn(|core, _| core.is_flushing(conn)) {
+        shell.next_turn().await;
     }
     shell.ended(conn);
 }

@@ -420,6 +420,7 @@ async fn serve(seat: Seat, bound: Bound, connections_max: usize) -> io::Result<(
         started: Instant::now(),
         connections_max,
         node_connections_max: config.connections_max,
+        backend: config.backend,
     }));
     shell::install(&shell);
     let rung = shell.turns().clone();

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use ringmain_core::limits::{TURN_FRAMES_MAX, TURN_WRITES_MAX};
 use ringmain_core::{ConnId, Ending, Input, ShardCore, ShardStats, Tick, Verdict, WriteOutcome};
 use ringmain_router::{Lane, MeshPort};
-use ringmain_rt::{Listener, Next, Socket, Turns, socket};
+use ringmain_rt::{Backend, Listener, Next, Socket, Turns, socket};
 
 use crate::pulse::Pulse;
 use crate::sockets::Sockets;
@@ -34,6 +34,8 @@ pub struct Shell {
     refused: RefCell<VecDeque<(Tick, Rc<Socket>)>>,
     /// The accepting task, while it waits for a descriptor to be free.
     accepting: RefCell<Option<Waker>>,
+    /// Tasks that go on after this turn.
+    yielded: RefCell<Vec<Waker>>,
     /// When it tries again in any case: the descriptor may become free elsewhere.
     accept_at: Cell<Option<Tick>>,
     listener: Rc<Listener>,
@@ -48,6 +50,7 @@ pub struct Shell {
     now_is_fresh: Cell<bool>,
     connections_max: usize,
     node_connections_max: usize,
+    backend: Backend,
 }
 
 /// What a task waits for, or what it has got.
@@ -67,6 +70,7 @@ pub struct ShellParts {
     pub started: Instant,
     pub connections_max: usize,
     pub node_connections_max: usize,
+    pub backend: Backend,
 }
 
 /// What came of reading a socket.
@@ -91,6 +95,7 @@ impl Shell {
             paused: RefCell::default(),
             refused: RefCell::default(),
             accepting: RefCell::default(),
+            yielded: RefCell::default(),
             accept_at: Cell::default(),
             listener: Rc::new(parts.listener),
             turns: Rc::default(),
@@ -102,6 +107,7 @@ impl Shell {
             now_is_fresh: Cell::new(false),
             connections_max: parts.connections_max,
             node_connections_max: parts.node_connections_max,
+            backend: parts.backend,
         }
     }
 
@@ -148,7 +154,7 @@ impl Shell {
                 lane_bytes: port.waiting_bytes(),
             },
         );
-        core.send_frames(|to, frame| port.send(to, frame));
+        core.send_frames(now, |to, frame| port.send(to, frame));
         port.ring_touched();
         port.make_room_known();
         for _ in 0..TURN_WRITES_MAX {
@@ -157,10 +163,12 @@ impl Shell {
             }
         }
         self.settle(core);
+        core.show();
         self.shut_refused(now);
         if self.accept_at.get().is_some_and(|at| at <= now) {
             self.wake_accepting();
         }
+        self.yielded.take().into_iter().for_each(Waker::wake);
         self.now_is_fresh.set(false);
         let next = self.next(core, port, more_frames);
         // A shard that has stopped is not stuck either.
@@ -322,6 +330,27 @@ impl Shell {
             }
             socket.shutdown(Shutdown::Both);
         }
+    }
+
+    /// Waits until this turn has ended: lets the others go on. A task that just woke itself would be
+    /// the next to run.
+    pub async fn next_turn(&self) {
+        let mut waited = false;
+        poll_fn(|context| {
+            if std::mem::replace(&mut waited, true) {
+                return Poll::Ready(());
+            }
+            self.yielded.borrow_mut().push(context.waker().clone());
+            self.turns.request();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Whether a task that has read must let the others go on before it reads again. In the ring every
+    /// wait does that; with epoll, a wait for what is there already is over at once.
+    pub fn must_yield(&self) -> bool {
+        self.backend == Backend::Epoll
     }
 
     /// Waits until a descriptor may have become free.

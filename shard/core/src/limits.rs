@@ -29,7 +29,8 @@ pub const PROMPT_MEMBERS_MAX: usize = 64;
 pub const ROOM_PUBLICATIONS_MAX: usize = 64;
 /// Frames for one other shard that wait for room in its lane. Publishers are paused at this.
 pub const OUTGOING_FRAMES_MAX: usize = 256;
-/// How long a publication waits for room in another shard's lane before it is dropped and counted.
+/// How long publications wait for another shard's lane that takes nothing, before they are dropped
+/// and counted.
 pub const OUTGOING_WAIT_MS: u64 = 1_000;
 
 /// Frames in a shard's data lane.

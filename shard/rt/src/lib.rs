@@ -4,6 +4,7 @@
 
 pub mod alarm;
 pub mod clock;
+pub mod connect;
 pub mod cpu;
 pub mod descriptors;
 pub mod doorbell;
@@ -12,12 +13,14 @@ pub mod process;
 pub mod socket;
 pub mod thread;
 pub mod turns;
+pub mod watch;
 
 pub use alarm::Alarm;
 pub use doorbell::{Bell, SocketDoorbell, doorbell};
 pub use driver::{Backend, IoChoice};
 pub use socket::{Listener, Socket};
 pub use turns::{Next, Turns};
+pub use watch::{Ready, ReadyList, Watch};
 
 pub use ringmain_router::{Doorbell, SleepWord};
 

@@ -31,32 +31,6 @@ impl Socket {
         })
     }
 
-    /// Begins to connect to `to` from `from`, whose port should be zero. Wait for
-    /// [`writable`](Self::writable), then ask [`take_error`](Self::take_error).
-    ///
-    /// # Errors
-    /// No descriptor, address or port is left.
-    pub fn connect(from: Option<SocketAddr>, to: SocketAddr) -> io::Result<Self> {
-        let socket = socket2::Socket::new(
-            socket2::Domain::for_address(to),
-            socket2::Type::STREAM,
-            None,
-        )?;
-        socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
-        if let Some(from) = from {
-            // The port is chosen when the other end is known, so that one port serves many targets.
-            bind_address_no_port(&socket)?;
-            socket.bind(&from.into())?;
-        }
-        match socket.connect(&to.into()) {
-            Ok(()) => {}
-            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
-            Err(error) => return Err(error),
-        }
-        Socket::new(socket.into())
-    }
-
     /// Waits until there is something to read, the end included.
     pub async fn readable(&self) -> io::Result<()> {
         // Not relaxed: on epoll a relaxed wait never clears the readiness, and spins.
@@ -100,47 +74,6 @@ impl Socket {
         // The peer may have shut it before; either way it is shut.
         // SAFETY: the call touches no memory, and the descriptor is this socket's.
         unsafe { libc::shutdown(self.fd, how) };
-    }
-
-    /// The error that the socket has met, if any; clears it.
-    pub fn take_error(&self) -> Option<io::Error> {
-        let mut error: libc::c_int = 0;
-        let mut size = size_of::<libc::c_int>() as libc::socklen_t;
-        // SAFETY: `error` is writable and `size` says how long it is.
-        let result = unsafe {
-            libc::getsockopt(
-                self.fd,
-                libc::SOL_SOCKET,
-                libc::SO_ERROR,
-                (&raw mut error).cast(),
-                &raw mut size,
-            )
-        };
-        match (result, error) {
-            (0, 0) => None,
-            (0, error) => Some(io::Error::from_raw_os_error(error)),
-            _ => Some(io::Error::last_os_error()),
-        }
-    }
-}
-
-fn bind_address_no_port(socket: &socket2::Socket) -> io::Result<()> {
-    let yes: libc::c_int = 1;
-    let size = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: `yes` is readable for the size given, and the descriptor is the socket's.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_BIND_ADDRESS_NO_PORT,
-            (&raw const yes).cast(),
-            size,
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
     }
 }
 

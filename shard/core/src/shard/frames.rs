@@ -3,6 +3,7 @@
 use ringmain_router::{PeerId, ShardFrame};
 
 use super::ShardCore;
+use crate::tick::Tick;
 
 impl ShardCore {
     pub(super) fn frame(&mut self, frame: ShardFrame) {
@@ -44,6 +45,7 @@ impl ShardCore {
     /// What was given back stays due: call again after the mesh has rung.
     pub fn send_frames(
         &mut self,
+        now: Tick,
         mut send: impl FnMut(PeerId, ShardFrame) -> Result<(), ShardFrame>,
     ) {
         // Twice: an answer of this shard's own home may change what it has to tell.
@@ -59,8 +61,7 @@ impl ShardCore {
             let Some(peer) = PeerId::shard(index) else {
                 continue;
             };
-            self.send_publications(peer, &mut send);
+            self.send_publications(now, peer, &mut send);
         }
-        self.show();
     }
 }

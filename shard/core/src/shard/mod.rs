@@ -22,7 +22,7 @@ use ringmain_router::{
 use crate::connection::Connection;
 use crate::dialect::Target;
 use crate::limits::{
-    Limits, MEMORY_REFUSE_PERCENT, TURN_WRITES_MAX, TURN_WRITES_WHILE_FANNING_OUT,
+    Limits, MEMORY_REFUSE_PERCENT, OUTGOING_WAIT_MS, TURN_WRITES_MAX, TURN_WRITES_WHILE_FANNING_OUT,
 };
 use crate::memory::Meter;
 use crate::room::{Room, RoomKey};
@@ -94,7 +94,7 @@ pub enum Input<'a> {
         /// The connection.
         conn: ConnId,
     },
-    /// A peer has sent something. Data frames only while [`ShardCore::takes_data`] says so.
+    /// A peer has sent something. Data frames only if [`ShardCore::takes_data`] has just said so.
     Frame(ShardFrame),
     /// Time has passed, and there may be work left: once a turn.
     Turn {
@@ -138,7 +138,9 @@ pub enum Ending {
 /// Frames for one other shard that wait for room in its lane.
 #[derive(Debug, Default)]
 struct Outgoing {
-    frames: VecDeque<(Tick, ShardFrame)>,
+    frames: VecDeque<ShardFrame>,
+    /// When the lane last took a frame, or the oldest of these began to wait.
+    moved: Tick,
     /// Connections that are not read until half of the frames are sent.
     paused: Vec<ConnId>,
 }
@@ -152,6 +154,8 @@ pub struct ShardCore {
     parser_settings: ParserSettings,
     stats: Arc<ShardStats>,
     meter: Meter,
+    /// Payload bytes in the shard's own data lane, as of this turn.
+    lane_bytes: usize,
 
     connections: Table<Connection>,
     sessions: Table<Session>,
@@ -216,6 +220,7 @@ impl ShardCore {
             parser_settings,
             stats,
             meter: Meter::default(),
+            lane_bytes: 0,
             connections: Table::default(),
             sessions: Table::default(),
             rooms: Table::default(),
@@ -280,7 +285,6 @@ impl ShardCore {
     }
 
     fn turn(&mut self, now: Tick, lane_bytes: usize) {
-        self.retry_stalled();
         self.resume(now);
         self.fire_timers(now);
         self.stop_some(now);
@@ -294,13 +298,13 @@ impl ShardCore {
             TURN_WRITES_WHILE_FANNING_OUT
         };
         self.stats.turns.add(1);
-        self.stats
-            .memory_bytes
-            .set((self.meter.bytes() + lane_bytes) as u64);
+        self.lane_bytes = lane_bytes;
     }
 
-    /// Shows what the tables hold, after the last step of a turn that changes them.
-    fn show(&self) {
+    /// Shows in the gauges what the tables hold. To be called at the very end of a turn.
+    pub fn show(&self) {
+        let memory = self.meter.bytes() + self.lane_bytes;
+        self.stats.memory_bytes.set(memory as u64);
         self.stats.connections.set(self.connections.len() as u64);
         self.stats.sessions.set(self.sessions.len() as u64);
         self.stats.rooms.set(self.rooms.len() as u64);
@@ -314,7 +318,8 @@ impl ShardCore {
             && self.prompt.is_empty()
             && self.bulk.is_empty()
             && self.http_due.is_empty()
-            && self.resumed.is_empty())
+            && self.resumed.is_empty()
+            && self.stalled.is_none())
             || self
                 .stopping
                 .is_some_and(|place| place < self.connections.end())
@@ -322,12 +327,12 @@ impl ShardCore {
 
     /// When the next turn must come if nothing happens before.
     pub fn poll_deadline(&self) -> Option<Tick> {
-        let overdue = self
+        let waiting = self
             .outgoing
             .iter()
-            .filter_map(|outgoing| outgoing.frames.front());
-        let overdue = overdue
-            .map(|(since, _)| since.plus(crate::limits::OUTGOING_WAIT_MS))
+            .filter(|outgoing| !outgoing.frames.is_empty());
+        let overdue = waiting
+            .map(|outgoing| outgoing.moved.plus(OUTGOING_WAIT_MS))
             .min();
         self.wheel.next().into_iter().chain(overdue).min()
     }

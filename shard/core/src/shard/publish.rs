@@ -34,14 +34,14 @@ impl ShardCore {
                 continue;
             };
             let publication = publication.clone();
-            outgoing.frames.push_back((
-                now,
-                ShardFrame::Publish {
-                    room: room.id,
-                    generation,
-                    publication,
-                },
-            ));
+            if outgoing.frames.is_empty() {
+                outgoing.moved = now;
+            }
+            outgoing.frames.push_back(ShardFrame::Publish {
+                room: room.id,
+                generation,
+                publication,
+            });
             if outgoing.frames.len() >= OUTGOING_FRAMES_MAX {
                 self.outgoing_full |= peer.bit();
             }
@@ -97,50 +97,47 @@ impl ShardCore {
         }
     }
 
-    /// Whether [`ShardFrame::Publish`](ringmain_router::ShardFrame::Publish) can be taken now.
-    pub fn takes_data(&self) -> bool {
-        self.stalled.is_none()
-    }
-
-    pub(super) fn retry_stalled(&mut self) {
+    /// Whether a [`ShardFrame::Publish`] can be taken now. One that could not be delivered before has
+    /// its turn first.
+    pub fn takes_data(&mut self) -> bool {
         if let Some((id, generation, publication)) = self.stalled.take() {
             self.published(id, generation, publication);
         }
+        self.stalled.is_none()
     }
 
     /// Hands publications to a peer's lane until it is full.
     pub(super) fn send_publications(
         &mut self,
+        now: Tick,
         peer: PeerId,
         send: &mut impl FnMut(PeerId, ShardFrame) -> Result<(), ShardFrame>,
     ) {
         let Some(outgoing) = self.outgoing.get_mut(peer.index()) else {
             return;
         };
-        while let Some((since, frame)) = outgoing.frames.pop_front() {
+        while let Some(frame) = outgoing.frames.pop_front() {
             if let Err(frame) = send(peer, frame) {
-                outgoing.frames.push_front((since, frame));
+                outgoing.frames.push_front(frame);
                 break;
             }
+            outgoing.moved = now;
             self.stats.mesh_data_frames_out.add(1);
         }
         self.outgoing_has_room(peer);
     }
 
-    /// Drops what has waited too long for a lane: the room has a gap on that shard.
+    /// Drops what waits for a lane that has taken nothing for a second: the rooms have a gap there.
     pub(super) fn drop_overdue(&mut self, now: Tick) {
         for index in 0..self.outgoing.len() {
-            let frames = &mut self.outgoing[index].frames;
-            let overdue = frames
-                .iter()
-                .take_while(|(since, _)| now.since(*since) >= OUTGOING_WAIT_MS)
-                .count();
-            if overdue == 0 {
+            let outgoing = &mut self.outgoing[index];
+            if outgoing.frames.is_empty() || now.since(outgoing.moved) < OUTGOING_WAIT_MS {
                 continue;
             }
-            frames.drain(..overdue);
-            self.stats.dropped(DropReason::LaneFull, overdue as u64);
-            self.stats.room_gaps.add(overdue as u64);
+            let lost = outgoing.frames.len() as u64;
+            outgoing.frames.clear();
+            self.stats.dropped(DropReason::LaneFull, lost);
+            self.stats.room_gaps.add(lost);
             if let Some(peer) = PeerId::shard(index) {
                 self.outgoing_has_room(peer);
             }

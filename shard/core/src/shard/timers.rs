@@ -50,6 +50,7 @@ impl ShardCore {
         if connection.pause.is_some() {
             // Who is not read cannot be heard.
             connection.heard = now;
+            connection.pinged = None;
         }
         let is_slow = session
             .and_then(|session| self.sessions.get(session)?.slow_since)

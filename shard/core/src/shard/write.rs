@@ -265,6 +265,18 @@ impl ShardCore {
         self.end(now, conn);
     }
 
+    /// Whether something is queued for a connection and on its way: not held back by the socket.
+    pub fn is_flushing(&self, conn: ConnId) -> bool {
+        let session = self
+            .connections
+            .get(conn)
+            .and_then(|connection| connection.session);
+        let entry = session.and_then(|session| self.sessions.get(session));
+        entry.is_some_and(|entry| {
+            entry.flush.open && !entry.flush.blocked && !entry.outbox.is_empty()
+        })
+    }
+
     /// The largest holders of memory, to be closed when there is none left.
     pub(super) fn held_by(&self, connection: &Connection) -> usize {
         let unread = connection.unread.as_ref().map_or(0, |unread| unread.len());

@@ -259,7 +259,7 @@ impl Node {
             }
         }
         let Core { core, port, .. } = &mut self.cores[index];
-        core.send_frames(|to, frame: ShardFrame| port.send(to, frame));
+        core.send_frames(self.now, |to, frame: ShardFrame| port.send(to, frame));
         self.drain(index);
     }
 

@@ -30,6 +30,9 @@ pub struct Socket {
     writes: usize,
 }
 
+/// Under which the core hashes room names.
+pub const SECRET: [u8; 16] = [5; 16];
+
 pub struct One {
     pub core: ShardCore,
     pub stats: Arc<ShardStats>,
@@ -51,7 +54,7 @@ impl One {
         let config = ShardConfig {
             me: PeerId::shard(0).unwrap(),
             shards,
-            room_secret: RoomKey::new([5; 16]),
+            room_secret: RoomKey::new(SECRET),
             limits,
             stats: stats.clone(),
         };
@@ -136,7 +139,7 @@ impl One {
     pub fn turn_once(&mut self, writes: usize) {
         self.core.handle(self.now, Input::Turn { lane_bytes: 0 });
         let (sent, full) = (&mut self.sent, self.lanes_are_full);
-        self.core.send_frames(|to, frame| {
+        self.core.send_frames(self.now, |to, frame| {
             if full {
                 return Err(frame);
             }
@@ -185,6 +188,7 @@ impl One {
             self.sockets.get_mut(&conn).unwrap().seen.push(seen);
         }
         while self.core.poll_readable().is_some() {}
+        self.core.show();
     }
 
     /// Lets time pass, with a turn whenever the core asks for one.

@@ -3,12 +3,15 @@
 
 mod harness;
 
+use bytes::Bytes;
 use harness::{One, Seen};
 use ringmain_core::limits::{OUTGOING_FRAMES_MAX, ROOM_PUBLICATIONS_MAX, TURN_DELIVERIES_MAX};
 use ringmain_core::shard::Refusal;
-use ringmain_core::{CloseReason, DropReason, Limits, Target};
+use ringmain_core::{CloseReason, DropReason, Input, Limits, Target};
 use ringmain_proto::ws::Opcode;
-use ringmain_router::{PeerId, RoomName, ShardFrame};
+use ringmain_router::{
+    Generation, PayloadKind, PeerId, Publication, RoomKey, RoomName, ShardFrame,
+};
 
 const SECOND: u64 = 1_000;
 
@@ -120,8 +123,7 @@ fn a_broken_frame_closes_its_sender_alone() {
 fn who_never_answers_a_close_is_shut_in_time() {
     let mut one = One::new(Limits::default());
     let conn = one.echo();
-    one.core
-        .handle(one.now, ringmain_core::Input::Frame(ShardFrame::Stop));
+    one.core.handle(one.now, Input::Frame(ShardFrame::Stop));
     one.turn();
     assert_eq!(one.seen(conn), [Seen::Close(1001)]);
     one.pass(4 * SECOND);
@@ -257,7 +259,7 @@ fn a_full_lane_pauses_publishers_and_after_a_second_drops_and_counts() {
         let room = RoomName::new(name.as_bytes()).unwrap();
         one.core.handle(
             one.now,
-            ringmain_core::Input::Upgrade {
+            Input::Upgrade {
                 conn,
                 target: Target::Raw {
                     room,
@@ -335,4 +337,43 @@ fn memory_runs_out_for_the_largest_first_and_for_newcomers_before() {
     one.say(a, b"fine");
     one.turn();
     assert_eq!(one.messages(b), [b"fine"], "nobody else is harmed");
+}
+
+#[test]
+fn a_burst_from_another_shard_arrives_whole_without_waiting_for_more() {
+    for burst in [
+        1,
+        ROOM_PUBLICATIONS_MAX,
+        ROOM_PUBLICATIONS_MAX + 1,
+        3 * ROOM_PUBLICATIONS_MAX,
+    ] {
+        let mut one = One::new(Limits::default());
+        let member = one.member("a");
+        let room = RoomKey::new(harness::SECRET).id(&RoomName::new(b"a").unwrap());
+        let publication = Publication {
+            kind: PayloadKind::Binary,
+            payload: Bytes::from_static(b"x"),
+            exclude: None,
+        };
+        let publication = std::sync::Arc::new(publication);
+        let generation = Generation(u64::MAX);
+        let mut lane = burst;
+        // Takes frames as the shell does, and sleeps when there is neither frame nor work.
+        loop {
+            while one.core.takes_data() && lane > 0 {
+                let frame = ShardFrame::Publish {
+                    room,
+                    generation,
+                    publication: publication.clone(),
+                };
+                one.core.handle(one.now, Input::Frame(frame));
+                lane -= 1;
+            }
+            one.turn_once(usize::MAX);
+            if !one.core.has_work() && lane == 0 {
+                break;
+            }
+        }
+        assert_eq!(one.messages(member).len(), burst);
+    }
 }
