@@ -33,7 +33,7 @@ CPU time a message is the server's user and system time while the load is steady
 load generator received. On loopback it holds the receiver's share of TCP too. "engine/this CPU" below 1 means that
 the engine is the cheaper one. Rates are comparable only in rows where the server's core was the busier.
 
-exit status: 0 done; 1 a run failed, or messages were lost, duplicated, reordered or corrupt; 2 cannot begin
+exit status: 0 done; 1 interrupted, a run failed, or messages were lost, duplicated, reordered or corrupt; 2 cannot begin
 """
 
 
@@ -104,27 +104,36 @@ def _prepare(options: argparse.Namespace, root: Path) -> list[servers.ServerKind
 def _measure(options: argparse.Namespace, root: Path, kinds: list[servers.ServerKind]) -> tuple[list, list[str]]:
     chosen = scenarios.by_names(options.scenario)
     all_results = [report.Results(scenario) for scenario in chosen]
-    failures = []
-    total, done = options.rounds * len(chosen) * len(kinds), 0
-    for round_ in range(options.rounds):
-        for results in all_results:
-            # Another server begins in each round, so that none always has the warm or the cold machine.
-            shift = round_ % len(kinds)
-            for kind in kinds[shift:] + kinds[:shift]:
-                done += 1
-                where = f"[{done}/{total}] {results.scenario.name} {kind.name}"
-                try:
-                    run = _one(options, root, kind, results.scenario)
-                except (Failure, OSError) as failure:
-                    failures.append(f"{where}: {failure}")
-                    _say(f"{where}: FAILED: {failure}")
-                    continue
-                results.add(kind.name, round_, run)
-                cpu = "-" if run.cpu_nanoseconds is None else f"{run.cpu_nanoseconds:,.0f}"
-                _say(f"{where}: {run.messages_per_second:,.0f}/s, {cpu} ns")
+    failures: list[str] = []
+    plan = [
+        (round_, kind, results)
+        for round_ in range(options.rounds)
+        for results in all_results
+        for kind in _rotated(kinds, round_)
+    ]
+    for done, (round_, kind, results) in enumerate(plan, start=1):
+        where = f"[{done}/{len(plan)}] {results.scenario.name} {kind.name}"
+        try:
+            run = _one(options, root, kind, results.scenario)
+        except (Failure, OSError) as failure:
+            failures.append(f"{where}: {failure}")
+            _say(f"{where}: FAILED: {failure}")
+            continue
+        except KeyboardInterrupt:
+            failures.append(f"{where}: interrupted; this is what was measured before")
+            break
+        results.add(kind.name, round_, run)
+        cpu = "-" if run.cpu_nanoseconds is None else f"{run.cpu_nanoseconds:,.0f}"
+        _say(f"{where}: {run.messages_per_second:,.0f}/s, {cpu} ns{', starved' if run.starved else ''}")
     for results in all_results:
         results.runs = {kind.name: results.runs[kind.name] for kind in kinds if kind.name in results.runs}
     return all_results, failures
+
+
+def _rotated(kinds: list[servers.ServerKind], round_: int) -> list[servers.ServerKind]:
+    """Another server begins in each round, so that none always has the warm or the cold machine."""
+    shift = round_ % len(kinds)
+    return kinds[shift:] + kinds[:shift]
 
 
 def _await_quiet(patience: float) -> None:
@@ -166,9 +175,6 @@ def main(root: Path, arguments: list[str] | None = None) -> int:
     except Failure as failure:
         _say(f"bench: {failure}")
         return 2
-    except KeyboardInterrupt:
-        _say("bench: interrupted")
-        return 130
     conditions = _conditions(options)
     print(report.table(all_results))
     print(

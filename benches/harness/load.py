@@ -16,7 +16,7 @@ OVERHEAD_SECONDS_MAX = 60.0
 FAULTS = ("lost", "duplicated", "reordered", "corrupt", "unexpected", "stalled", "connections_lost")
 # Time that others may spend on the machine, in cores, before a run is called disturbed.
 OTHERS_SHARE_MAX = 0.1
-# In a closed loop one of the two sides is always busy. Where neither had half its core, both were kept waiting by others.
+# In a closed loop one of the two sides is always busy. Where neither had half its core, others kept both waiting.
 BUSIER_SHARE_MIN = 0.5
 
 

@@ -30,10 +30,11 @@ class Results:
     def ratio(self, server: str, what: str) -> float | None:
         """The engine's value over the server's: the median over rounds, since rounds share the machine's mood."""
         ours, theirs = self.usable(BASE), self.usable(server)
-        pairs = [(getattr(ours[round_], what), getattr(theirs[round_], what)) for round_ in ours.keys() & theirs.keys()]
-        # Starvation can leave no round that both have; then the medians must do.
-        pairs = pairs or ([(self.median(BASE, what), self.median(server, what))] if ours else [])
-        return _median([our / their if our and their else None for our, their in pairs])
+        both = ours.keys() & theirs.keys()
+        if ours and not both:
+            # Starvation can leave no round that both have; then the medians must do.
+            return _ratio(self.median(BASE, what), self.median(server, what))
+        return _median([_ratio(getattr(ours[round_], what), getattr(theirs[round_], what)) for round_ in both])
 
     def faults(self, server: str) -> dict[str, int]:
         sums: dict[str, int] = {}
@@ -75,6 +76,10 @@ class Results:
             "notes": self.notes(server),
             "rounds": [run.as_json() for _, run in sorted(self.runs[server].items())],
         }
+
+
+def _ratio(ours: float | None, theirs: float | None) -> float | None:
+    return ours / theirs if ours and theirs else None
 
 
 def _median(values: list[float | None]) -> float | None:

@@ -122,8 +122,7 @@ fn spawn_all<L: Load + Send + 'static>(
             keep: job.bells.fds().chain([bell.fd()]).collect(),
         };
         let work = move |_, pinned: io::Result<()>| {
-            let what = "cannot pin a thread to its core";
-            pinned.map_err(|source| WorkerError::System { what, source })?;
+            pinned.map_err(WorkerError::system("cannot pin a thread to its core"))?;
             Worker::run(job, thread, bell, layout, load)
         };
         thread::spawn(setup, work).map_err(ControlError::Start)

@@ -1,12 +1,9 @@
 //! The connections of one thread.
 
-use std::io::{self, IoSlice};
-use std::net::Shutdown;
-use std::os::fd::RawFd;
-use std::rc::Rc;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
 
 use ringmain_proto::ws::Parser;
-use ringmain_rt::{Socket, socket};
 
 use crate::outgoing::Outgoing;
 
@@ -17,8 +14,6 @@ pub enum Progress {
     Waiting,
     /// In the handshake.
     Connecting,
-    /// The handshake took too long, and the socket was shut.
-    TimedOut,
     /// Open.
     Open,
     /// We have sent our close frame.
@@ -29,16 +24,29 @@ pub enum Progress {
 
 /// One connection. There can be hundreds of thousands, so it is small: no buffer while it is idle.
 pub struct Link {
-    socket: Option<Rc<Socket>>,
-    backlog: Option<Box<Backlog>>,
-    /// Parses what the server sends.
-    pub parser: Parser,
-    fd: RawFd,
+    stream: Option<TcpStream>,
     /// How far it is.
     pub progress: Progress,
+    /// What the socket has not taken yet.
+    backlog: Option<Box<Backlog>>,
+    /// What is needed until it is open.
+    pub handshake: Option<Box<Handshake>>,
+    /// Parses what the server sends.
+    pub parser: Parser,
 }
 
-/// What the socket has not taken yet.
+/// A handshake under way.
+#[derive(Debug, Default)]
+pub struct Handshake {
+    /// When connecting began.
+    pub begun_ns: u64,
+    /// The key sent to the server; empty until the request has been sent.
+    pub key: String,
+    /// What has arrived of the response.
+    pub head: Vec<u8>,
+}
+
+#[derive(Debug)]
 struct Backlog {
     bytes: Vec<u8>,
     sent: usize,
@@ -59,145 +67,178 @@ impl Backlog {
 impl Link {
     const fn new() -> Self {
         Link {
-            socket: None,
-            backlog: None,
-            parser: Parser::new(),
-            fd: -1,
+            stream: None,
             progress: Progress::Waiting,
+            backlog: None,
+            handshake: None,
+            parser: Parser::new(),
         }
     }
 
-    /// Shuts the socket, so that its task sees the end.
-    pub fn shut(&self) {
-        if let Some(socket) = &self.socket {
-            socket.shutdown(Shutdown::Both);
+    /// It has a socket now, and is in the handshake.
+    pub fn attach(&mut self, stream: TcpStream, begun_ns: u64) {
+        self.stream = Some(stream);
+        self.progress = Progress::Connecting;
+        self.handshake = Some(Box::new(Handshake {
+            begun_ns,
+            ..Handshake::default()
+        }));
+    }
+
+    /// It is over: the socket is closed.
+    pub fn detach(&mut self) {
+        *self = Link {
+            progress: Progress::Ended,
+            ..Link::new()
+        };
+    }
+
+    /// The error that the socket has met, if any.
+    pub fn take_error(&self) -> Option<io::Error> {
+        let error = self.stream.as_ref().map(TcpStream::take_error)?;
+        error.unwrap_or_else(Some)
+    }
+
+    /// Receives what is there; zero bytes mean the end.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is there.
+    #[inline]
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.stream.as_ref() {
+            Some(mut stream) => stream.read(buffer),
+            None => Ok(0),
         }
     }
-}
 
-/// All connections of a thread, by their number there.
-pub struct Links {
-    links: Vec<Link>,
-    /// Connections that have got a backlog and have nobody yet who waits until it can go.
-    stuck: Vec<usize>,
-}
-
-impl Links {
-    /// So many connections, none begun.
-    pub fn new(count: usize) -> Self {
-        Links {
-            links: (0..count).map(|_| Link::new()).collect(),
-            stuck: Vec::new(),
-        }
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.links.len()
-    }
-
-    /// One of them.
+    /// Sends what `out` holds and empties it. What the socket does not take follows when it can, by
+    /// [`resume`](Self::resume). An error shuts the socket, and receiving then says why.
     #[inline]
-    pub fn get(&mut self, index: usize) -> &mut Link {
-        &mut self.links[index]
-    }
-
-    /// Whether it is open for messages.
-    #[inline]
-    pub fn is_open(&self, index: usize) -> bool {
-        self.links[index].progress == Progress::Open
-    }
-
-    /// Whether the socket has not yet taken what it was given.
-    pub fn is_stuck(&self, index: usize) -> bool {
-        self.links[index].backlog.is_some()
-    }
-
-    /// A connection has a socket now.
-    pub fn attach(&mut self, index: usize, socket: Rc<Socket>) {
-        let link = &mut self.links[index];
-        link.fd = socket.fd();
-        link.socket = Some(socket);
-        link.progress = Progress::Connecting;
-    }
-
-    /// A connection is over: its descriptor goes as soon as nothing waits for it.
-    pub fn detach(&mut self, index: usize) {
-        let link = &mut self.links[index];
-        link.socket = None;
-        link.backlog = None;
-        link.parser = Parser::new();
-        link.progress = Progress::Ended;
-    }
-
-    /// Sends what `out` holds and empties it. What the socket does not take follows when it can; see
-    /// [`take_stuck`](Self::take_stuck). An error shuts the socket, and its task then says why.
-    #[inline]
-    pub fn send(&mut self, index: usize, out: &mut Outgoing) {
-        let link = &mut self.links[index];
+    pub fn send(&mut self, out: &mut Outgoing) {
         let frames = out.frames();
-        if let Some(backlog) = &mut link.backlog {
+        if let Some(backlog) = &mut self.backlog {
             backlog.bytes.extend_from_slice(frames);
-        } else if link.socket.is_some() && !frames.is_empty() {
-            match socket::send(link.fd, &[IoSlice::new(frames)]) {
+        } else if let Some(mut stream) = self.stream.as_ref()
+            && !frames.is_empty()
+        {
+            match stream.write(frames) {
                 Ok(sent) if sent == frames.len() => {}
-                Ok(sent) => self.keep(index, &frames[sent..]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.keep(index, frames),
-                Err(_) => link.shut(),
+                Ok(sent) => self.keep(&frames[sent..]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.keep(frames),
+                Err(_) => self.shut(),
             }
         }
         out.clear();
     }
 
     #[cold]
-    fn keep(&mut self, index: usize, rest: &[u8]) {
-        self.links[index].backlog = Some(Box::new(Backlog {
+    fn keep(&mut self, rest: &[u8]) {
+        self.backlog = Some(Box::new(Backlog {
             bytes: rest.to_vec(),
             sent: 0,
         }));
-        self.stuck.push(index);
     }
 
-    /// A connection that has got a backlog since it was last asked, with its socket: the caller waits
-    /// until that can be written to, and then calls [`resume`](Self::resume).
-    pub fn take_stuck(&mut self) -> Option<(usize, Rc<Socket>)> {
-        loop {
-            let index = self.stuck.pop()?;
-            if let Some(socket) = &self.links[index].socket {
-                return Some((index, socket.clone()));
-            }
-        }
+    /// Whether the socket has not yet taken what it was given.
+    #[inline]
+    pub fn is_stuck(&self) -> bool {
+        self.backlog.is_some()
     }
 
-    /// Sends of the backlog what the socket takes now; returns whether nothing is left.
-    pub fn resume(&mut self, index: usize) -> bool {
-        let link = &mut self.links[index];
-        let Some(backlog) = &mut link.backlog else {
-            return true;
+    /// Sends of the backlog what the socket takes now.
+    pub fn resume(&mut self) {
+        let (Some(backlog), Some(mut stream)) = (&mut self.backlog, self.stream.as_ref()) else {
+            return;
         };
-        match socket::send(link.fd, &[IoSlice::new(&backlog.bytes[backlog.sent..])]) {
-            Ok(sent) => backlog.take(sent),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => {
-                link.shut();
-                link.backlog = None;
-                return true;
+        while !backlog.bytes.is_empty() {
+            match stream.write(&backlog.bytes[backlog.sent..]) {
+                Ok(sent) => backlog.take(sent),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    self.backlog = None;
+                    return self.shut();
+                }
             }
         }
-        if backlog.bytes.is_empty() {
-            link.backlog = None;
-            return true;
+        self.backlog = None;
+    }
+
+    fn shut(&self) {
+        if let Some(stream) = &self.stream {
+            // It has failed already; this only makes the end show.
+            let _ = stream.shutdown(Shutdown::Both);
         }
-        false
+    }
+}
+
+/// All connections of a thread, by their number there.
+pub struct Links(Vec<Link>);
+
+impl Links {
+    /// So many connections, none begun.
+    pub fn new(count: usize) -> Self {
+        Links((0..count).map(|_| Link::new()).collect())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// One of them.
+    #[inline]
+    pub fn get(&mut self, link: usize) -> &mut Link {
+        &mut self.0[link]
+    }
+
+    /// Whether it is open for messages.
+    #[inline]
+    pub fn is_open(&self, link: usize) -> bool {
+        self.0[link].progress == Progress::Open
+    }
+
+    /// Whether the socket has not yet taken what it was given.
+    #[inline]
+    pub fn is_stuck(&self, link: usize) -> bool {
+        self.0[link].is_stuck()
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::cli::Mask;
+    use ringmain_proto::ws::Opcode;
+    use std::net::TcpListener;
 
     #[test]
     fn an_idle_connection_is_small() {
         assert!(size_of::<Link>() <= 48, "{}", size_of::<Link>());
+    }
+
+    #[test]
+    fn what_the_socket_does_not_take_follows_in_order() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        near.set_nonblocking(true).unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        let mut link = Link::new();
+        link.attach(near, 0);
+        let mut out = Outgoing::new(32, Mask::Zero, 1);
+        let mut expected = Vec::new();
+        while !link.is_stuck() || expected.len() < 9_000_000 {
+            (0..100).for_each(|number: u8| out.push_control(Opcode::Pong, &[number; 100]));
+            expected.extend_from_slice(out.frames());
+            link.send(&mut out);
+        }
+        let mut received = vec![0; expected.len()];
+        let mut filled = 0;
+        while filled < expected.len() {
+            filled += far.read(&mut received[filled..]).unwrap();
+            link.resume();
+        }
+        assert!(!link.is_stuck());
+        assert!(received == expected);
     }
 }

@@ -57,6 +57,11 @@ impl Outgoing {
         encode::write_masked_frame(&mut self.frames, opcode, key, payload);
     }
 
+    /// Where bytes that are no frame are appended: the request of a handshake.
+    pub fn raw(&mut self) -> &mut Vec<u8> {
+        &mut self.frames
+    }
+
     /// What has been appended.
     pub fn frames(&self) -> &[u8] {
         &self.frames

@@ -93,7 +93,7 @@ impl Sender<'_> {
 
     /// Sends what was added, to one connection.
     pub fn flush(&mut self, link: usize) {
-        self.links.send(link, self.out);
+        self.links.get(link).send(self.out);
     }
 }
 

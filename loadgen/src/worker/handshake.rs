@@ -1,12 +1,12 @@
 //! Opening one connection.
 
-use std::io::{self, IoSlice};
-use std::rc::Rc;
+use std::io;
+use std::os::fd::AsFd;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ringmain_proto::ws::handshake::{ClientHandshake, check_response, client_request};
-use ringmain_rt::{Socket, socket};
+use ringmain_rt::{Ready, connect};
 
 use super::receive::Flow;
 use super::{State, Worker};
@@ -15,89 +15,79 @@ use crate::links::Progress;
 use crate::load::Load;
 use crate::tally::Count;
 
-impl<L: Load + 'static> Worker<L> {
-    /// Connects a link and does the WebSocket handshake.
-    pub(super) async fn open(self: &Rc<Self>, link: usize) -> Result<Rc<Socket>, Failure> {
+impl<L: Load> Worker<L> {
+    /// Begins to connect a link.
+    ///
+    /// # Errors
+    /// It failed at once.
+    pub(super) fn begin_connecting(
+        &self,
+        state: &mut State<L>,
+        link: usize,
+    ) -> Result<(), Failure> {
         let begun_ns = self.job.clock.now_ns();
         let from = self.job.plan.sources.address(self.layout.id(link));
-        let socket = Rc::new(Socket::connect(from, self.job.plan.address)?);
-        self.state.borrow_mut().links.attach(link, socket.clone());
-        socket.writable().await?;
-        if let Some(error) = socket.take_error() {
-            return Err(error.into());
-        }
-        let key = self.key();
-        self.send_request(link, &key, &socket).await?;
-        let mut head = Vec::new();
-        loop {
-            socket.readable().await?;
-            if self.receive_response(link, &key, &mut head, begun_ns, &socket)? {
-                return Ok(socket);
-            }
-        }
-    }
-
-    /// RFC 6455, 4.1: 16 bytes, chosen anew for each connection, in base64.
-    fn key(&self) -> String {
-        let random = &mut self.state.borrow_mut().random;
-        let bytes = [random.next(), random.next()].map(u64::to_ne_bytes);
-        STANDARD.encode(bytes.as_flattened())
-    }
-
-    async fn send_request(&self, link: usize, key: &str, socket: &Socket) -> Result<(), Failure> {
-        let room = self.layout.room(self.layout.id(link));
-        let settings = &self.job.settings;
-        let mut request = Vec::new();
-        client_request(
-            &settings.target.authority,
-            &settings.path(room),
-            key,
-            &mut request,
-        );
-        let mut rest = &request[..];
-        while !rest.is_empty() {
-            match socket::send(socket.fd(), &[IoSlice::new(rest)]) {
-                Ok(sent) => rest = &rest[sent..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    socket.writable().await?;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let stream = connect::connect(from, self.job.plan.address)?;
+        self.watch.add(stream.as_fd(), link as u64)?;
+        state.links.get(link).attach(stream, begun_ns);
         Ok(())
     }
 
-    /// Receives a part of the response; true once it is whole and the connection is open. Frames that
-    /// came with it have been handled then.
-    fn receive_response(
-        self: &Rc<Self>,
+    /// Goes on with a handshake as far as the socket allows.
+    ///
+    /// # Errors
+    /// The connection will not come to be.
+    pub(super) fn go_on_connecting(
+        &self,
+        state: &mut State<L>,
         link: usize,
-        key: &str,
-        head: &mut Vec<u8>,
-        begun_ns: u64,
-        socket: &Socket,
-    ) -> Result<bool, Failure> {
-        let state = &mut *self.state.borrow_mut();
-        match socket.receive(&mut state.scratch) {
-            Ok(0) => return Err(Failure::Ended),
-            Ok(bytes) => head.extend_from_slice(&state.scratch[..bytes]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error.into()),
+        ready: Ready,
+    ) -> Result<(), Failure> {
+        let Some(mut handshake) = state.links.get(link).handshake.take() else {
+            return Ok(());
+        };
+        if handshake.key.is_empty() {
+            if let Some(error) = state.links.get(link).take_error() {
+                return Err(error.into());
+            }
+            if ready.writable {
+                handshake.key = new_key(state);
+                self.send_request(state, link, &handshake.key);
+            }
+        } else if ready.writable {
+            // A request that was not taken whole.
+            state.links.get(link).resume();
         }
-        match check_response(head, key) {
-            ClientHandshake::NeedMore => Ok(false),
-            ClientHandshake::Refused { status } => Err(Failure::Status(status)),
-            ClientHandshake::Invalid(error) => Err(Failure::Response(error)),
-            ClientHandshake::Done { consumed } => {
-                self.opened(state, link, begun_ns);
-                match self.handle(state, link, &mut head[consumed..]) {
-                    Flow::Goes => {}
-                    // It was open, if only for a moment: its next receive finds the same end.
-                    Flow::Ends(_) => state.links.get(link).shut(),
+        if !handshake.key.is_empty() && (ready.readable || ready.ended) {
+            receive_all(state, link, &mut handshake.head)?;
+            match check_response(&handshake.head, &handshake.key) {
+                ClientHandshake::NeedMore if ready.ended => return Err(Failure::Ended),
+                ClientHandshake::NeedMore => {}
+                ClientHandshake::Refused { status } => return Err(Failure::Status(status)),
+                ClientHandshake::Invalid(error) => return Err(Failure::Response(error)),
+                ClientHandshake::Done { consumed } => {
+                    self.opened(state, link, handshake.begun_ns);
+                    // Frames that came with it.
+                    let flow = self.handle(state, link, &mut handshake.head[consumed..]);
+                    match flow {
+                        Flow::Ends(failure) => state.end(link, failure),
+                        Flow::Goes if ready.ended => state.end(link, Failure::Ended),
+                        Flow::Goes => {}
+                    }
+                    return Ok(());
                 }
-                Ok(true)
             }
         }
+        state.links.get(link).handshake = Some(handshake);
+        Ok(())
+    }
+
+    fn send_request(&self, state: &mut State<L>, link: usize, key: &str) {
+        let room = self.layout.room(self.layout.id(link));
+        let settings = &self.job.settings;
+        let (host, path) = (&settings.target.authority, settings.path(room));
+        client_request(host, &path, key, state.out.raw());
+        state.links.get(link).send(&mut state.out);
     }
 
     fn opened(&self, state: &mut State<L>, link: usize, begun_ns: u64) {
@@ -108,5 +98,23 @@ impl<L: Load + 'static> Worker<L> {
         state.record.tally[Count::Connected] += 1;
         state.record.tally[Count::Open] += 1;
         state.load.opened(link);
+    }
+}
+
+/// RFC 6455, 4.1: 16 bytes, chosen anew for each connection, in base64.
+fn new_key<L>(state: &mut State<L>) -> String {
+    let bytes = [state.random.next(), state.random.next()].map(u64::to_ne_bytes);
+    STANDARD.encode(bytes.as_flattened())
+}
+
+/// Appends all that has arrived to `head`.
+fn receive_all<L>(state: &mut State<L>, link: usize, head: &mut Vec<u8>) -> Result<(), Failure> {
+    loop {
+        match state.links.get(link).receive(&mut state.scratch) {
+            Ok(0) => return Ok(()),
+            Ok(bytes) => head.extend_from_slice(&state.scratch[..bytes]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
     }
 }

@@ -1,4 +1,7 @@
-//! One thread of a run: its connections, each a task, and the turn that follows them.
+//! One thread of a run: its connections, and the turn that follows what arrives on them.
+//!
+//! A connection is a row in a table, not a task: all are waited for together, and what has arrived is
+//! handled in one go.
 
 mod handshake;
 mod ramp;
@@ -13,7 +16,7 @@ use std::time::Duration;
 
 use hdrhistogram::CreationError;
 use ringmain_proto::ws::{ParserSettings, Role};
-use ringmain_rt::{Alarm, Bell, Socket, Turns, driver};
+use ringmain_rt::{Alarm, Bell, ReadyList, Turns, Watch, driver};
 
 use crate::failure::Failure;
 use crate::job::Job;
@@ -25,11 +28,12 @@ use crate::outgoing::Outgoing;
 use crate::random::Random;
 use crate::tally::Count;
 use ramp::Ramp;
-use receive::Flow;
 use turn::TurnState;
 
 /// What one receive can take in; every connection of the thread receives into the same buffer.
 const SCRATCH_BYTES: usize = 256 * 1024;
+/// Sockets that are handled before the next turn.
+const READY_MAX: usize = 1024;
 /// The largest message that the parser puts together, if a larger one was not asked for: servers may
 /// send other messages than ours.
 const MESSAGE_BYTES_MIN: usize = 64 * 1024;
@@ -37,7 +41,7 @@ const MESSAGE_BYTES_MIN: usize = 64 * 1024;
 /// Why a thread could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// Pinning, ring, alarm or doorbell.
+    /// Pinning, ring, timer, doorbell or waiting.
     #[error("{what}: {source}")]
     System {
         /// What was being done.
@@ -48,6 +52,13 @@ pub enum WorkerError {
     /// Never with the bounds that are used.
     #[error("a histogram could not be made: {0}")]
     Histogram(#[from] CreationError),
+}
+
+impl WorkerError {
+    /// Makes the error of what was being done.
+    pub fn system(what: &'static str) -> impl Fn(io::Error) -> WorkerError {
+        move |source| WorkerError::System { what, source }
+    }
 }
 
 /// What a thread hands back at its end.
@@ -67,6 +78,7 @@ pub struct Worker<L> {
     layout: Layout,
     turns: Rc<Turns>,
     alarm: Alarm,
+    watch: Watch,
     parse: ParserSettings,
     state: RefCell<State<L>>,
 }
@@ -97,11 +109,11 @@ impl<L: Load + 'static> Worker<L> {
     ) -> Result<Outcome, WorkerError> {
         let record = Record::new()?;
         let backend = job.backend;
-        let system = |what| move |source| WorkerError::System { what, source };
         driver::run(backend, async move {
             let worker = Rc::new(Worker {
                 turns: Rc::default(),
-                alarm: Alarm::new().map_err(system("cannot make a timer"))?,
+                alarm: Alarm::new().map_err(WorkerError::system("cannot make a timer"))?,
+                watch: Watch::new().map_err(WorkerError::system("cannot wait for sockets"))?,
                 parse: ParserSettings {
                     role: Role::Client,
                     message_bytes_max: job.settings.bytes.max(MESSAGE_BYTES_MIN),
@@ -111,38 +123,60 @@ impl<L: Load + 'static> Worker<L> {
                 thread,
                 layout,
             });
-            worker.clone().spawn_watchers(bell);
-            let turns = worker.turns.clone();
+            worker.spawn_watchers(bell);
             let turning = worker.clone();
-            turns.run(move || turning.turn()).await;
+            worker.turns.clone().run(move || turning.turn()).await;
             worker.finish()
         })
-        .map_err(system("cannot start the runtime"))?
+        .map_err(WorkerError::system("cannot start the runtime"))?
     }
 
-    /// Requests a turn when the doorbell or the alarm rings.
-    fn spawn_watchers(self: Rc<Self>, bell: Bell) {
+    /// Starts what requests turns: the doorbell, the alarm and the sockets.
+    fn spawn_watchers(self: &Rc<Self>, bell: Bell) {
         let worker = self.clone();
         ringmain_rt::spawn(async move {
             let turns = worker.turns.clone();
-            if let Err(error) = bell.listen(move || turns.request()).await {
-                worker.fail("cannot wait for the doorbell", error);
-            }
+            let result = bell.listen(move || turns.request()).await;
+            worker.stop_at("cannot wait for the doorbell", result);
         });
+        let worker = self.clone();
         ringmain_rt::spawn(async move {
-            loop {
-                if let Err(error) = self.alarm.rung().await {
-                    return self.fail("cannot wait for the timer", error);
-                }
-                self.turns.request();
-            }
+            let result = worker.follow_alarm().await;
+            worker.stop_at("cannot wait for the timer", result);
+        });
+        let worker = self.clone();
+        ringmain_rt::spawn(async move {
+            let result = worker.follow_sockets().await;
+            worker.stop_at("cannot wait for sockets", result);
         });
     }
 
+    async fn follow_alarm(&self) -> io::Result<()> {
+        loop {
+            self.alarm.rung().await?;
+            self.turns.request();
+        }
+    }
+
+    async fn follow_sockets(&self) -> io::Result<()> {
+        let mut list = ReadyList::new(READY_MAX);
+        loop {
+            self.watch.ready().await?;
+            self.watch.take(&mut list)?;
+            let state = &mut *self.state.borrow_mut();
+            for ready in list.iter() {
+                self.handle_ready(state, ready);
+            }
+            self.turns.request();
+        }
+    }
+
     /// The thread cannot go on.
-    fn fail(&self, what: &'static str, source: io::Error) {
-        self.state.borrow_mut().turn.error = Some(WorkerError::System { what, source });
-        self.turns.request();
+    fn stop_at(&self, what: &'static str, result: io::Result<()>) {
+        if let Err(source) = result {
+            self.state.borrow_mut().turn.error = Some(WorkerError::system(what)(source));
+            self.turns.request();
+        }
     }
 
     fn finish(&self) -> Result<Outcome, WorkerError> {
@@ -156,84 +190,9 @@ impl<L: Load + 'static> Worker<L> {
             settled_ns: state.turn.settled_ns(),
         })
     }
-
-    /// The life of one connection.
-    async fn run_link(self: Rc<Self>, link: usize) {
-        // In a box that goes with the handshake, so that an open connection's task is small.
-        match Box::pin(self.open(link)).await {
-            Ok(socket) => {
-                let failure = self.follow(link, &socket).await;
-                self.ended(link, failure);
-            }
-            Err(failure) => self.failed(link, failure),
-        }
-        self.turns.request();
-    }
-
-    async fn follow(self: &Rc<Self>, link: usize, socket: &Socket) -> Failure {
-        loop {
-            if let Err(error) = socket.readable().await {
-                return error.into();
-            }
-            match self.receive(link, socket) {
-                Flow::Goes => {}
-                Flow::Ends(failure) => return failure,
-            }
-        }
-    }
-
-    /// A connection has not come to be.
-    fn failed(&self, link: usize, failure: Failure) {
-        let state = &mut *self.state.borrow_mut();
-        let failure = match state.links.get(link).progress {
-            Progress::TimedOut => Failure::HandshakeTimeout,
-            _ => failure,
-        };
-        let kind = if failure.is_refusal() {
-            Count::Refused
-        } else {
-            Count::Failed
-        };
-        state.record.tally[Count::Connecting] -= 1;
-        state.record.tally[kind] += 1;
-        state.record.failures.add(failure);
-        state.links.detach(link);
-    }
-
-    /// An open connection is over.
-    fn ended(&self, link: usize, failure: Failure) {
-        let state = &mut *self.state.borrow_mut();
-        state.record.tally[Count::Open] -= 1;
-        // Once we have said that we close, the other side may end it as it likes.
-        if state.links.get(link).progress == Progress::Open {
-            state.record.tally[Count::Dropped] += 1;
-            state.record.failures.add(failure);
-            state.load.lost(link);
-        }
-        state.links.detach(link);
-    }
-
-    /// Waits for the sockets that did not take everything.
-    fn spawn_flushers(self: &Rc<Self>, state: &mut State<L>) {
-        while let Some((link, socket)) = state.links.take_stuck() {
-            let worker = self.clone();
-            ringmain_rt::spawn(async move {
-                loop {
-                    // A socket that cannot be waited for has failed; its other task says so.
-                    if socket.writable().await.is_err() {
-                        break;
-                    }
-                    if worker.state.borrow_mut().links.resume(link) {
-                        break;
-                    }
-                }
-                worker.turns.request();
-            });
-        }
-    }
 }
 
-impl<L> State<L> {
+impl<L: Load> State<L> {
     fn new(job: &Job, layout: Layout, load: L, record: Record) -> Self {
         let (thread, _) = layout.thread();
         let mut random = Random::new(job.seed ^ thread as u64);
@@ -248,5 +207,30 @@ impl<L> State<L> {
             ramp: Ramp::default(),
             turn: TurnState::default(),
         }
+    }
+
+    /// A connection has not come to be.
+    fn fail(&mut self, link: usize, failure: Failure) {
+        let kind = if failure.is_refusal() {
+            Count::Refused
+        } else {
+            Count::Failed
+        };
+        self.record.tally[Count::Connecting] -= 1;
+        self.record.tally[kind] += 1;
+        self.record.failures.add(failure);
+        self.links.get(link).detach();
+    }
+
+    /// An open connection is over.
+    fn end(&mut self, link: usize, failure: Failure) {
+        self.record.tally[Count::Open] -= 1;
+        // Once we have said that we close, the other side may end it as it likes.
+        if self.links.get(link).progress == Progress::Open {
+            self.record.tally[Count::Dropped] += 1;
+            self.record.failures.add(failure);
+            self.load.lost(link);
+        }
+        self.links.get(link).detach();
     }
 }

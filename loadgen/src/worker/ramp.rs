@@ -1,10 +1,10 @@
 //! Opening a thread's connections: how many at once, how fast, and how long each may take.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 
 use super::{State, Worker};
 use crate::clock::to_ns;
+use crate::failure::Failure;
 use crate::links::Progress;
 use crate::load::{Due, Load};
 use crate::tally::Count;
@@ -21,15 +21,15 @@ pub(super) struct Ramp {
     deadlines: VecDeque<(u64, usize)>,
 }
 
-impl<L: Load + 'static> Worker<L> {
+impl<L: Load> Worker<L> {
     /// Begins as many connections as may be under way, and ends handshakes that take too long.
-    pub(super) fn ramp_up(self: &Rc<Self>, state: &mut State<L>, now_ns: u64) -> Due {
+    pub(super) fn ramp_up(&self, state: &mut State<L>, now_ns: u64) -> Due {
         let next = self.begin_connections(state, now_ns);
         // After it, since those that have just begun have a deadline too.
         next.min(self.end_late_handshakes(state, now_ns))
     }
 
-    fn begin_connections(self: &Rc<Self>, state: &mut State<L>, now_ns: u64) -> Due {
+    fn begin_connections(&self, state: &mut State<L>, now_ns: u64) -> Due {
         let settings = &self.job.settings;
         for _ in 0..TURN_CONNECTS_MAX {
             let link = state.ramp.next;
@@ -48,22 +48,20 @@ impl<L: Load + 'static> Worker<L> {
             state.record.tally[Count::Connecting] += 1;
             let deadline_ns = now_ns.saturating_add(settings.handshake_timeout_ns);
             state.ramp.deadlines.push_back((deadline_ns, link));
-            ringmain_rt::spawn(self.clone().run_link(link));
+            if let Err(failure) = self.begin_connecting(state, link) {
+                state.fail(link, failure);
+            }
         }
         Due::Now
     }
 
     fn end_late_handshakes(&self, state: &mut State<L>, now_ns: u64) -> Due {
-        while let Some(&(deadline_ns, index)) = state.ramp.deadlines.front() {
-            let link = state.links.get(index);
-            let waiting = matches!(link.progress, Progress::Waiting | Progress::Connecting);
-            if waiting && deadline_ns > now_ns {
-                return Due::At(deadline_ns);
-            }
-            if link.progress == Progress::Connecting {
-                // Its task sees the end and reports it.
-                link.progress = Progress::TimedOut;
-                link.shut();
+        while let Some(&(deadline_ns, link)) = state.ramp.deadlines.front() {
+            if state.links.get(link).progress == Progress::Connecting {
+                if deadline_ns > now_ns {
+                    return Due::At(deadline_ns);
+                }
+                state.fail(link, Failure::HandshakeTimeout);
             }
             state.ramp.deadlines.pop_front();
         }

@@ -1,10 +1,9 @@
 //! What a connection does when something has arrived.
 
 use std::io;
-use std::rc::Rc;
 
 use ringmain_proto::ws::{CloseCode, Event, MessageKind, Opcode, encode};
-use ringmain_rt::Socket;
+use ringmain_rt::Ready;
 
 use super::{State, Worker};
 use crate::failure::Failure;
@@ -20,29 +19,59 @@ pub(super) enum Flow {
     Ends(Failure),
 }
 
-impl<L: Load + 'static> Worker<L> {
-    /// Receives once, and handles all that came. What is left makes the socket readable at once; others
-    /// have their turn before.
-    pub(super) fn receive(self: &Rc<Self>, link: usize, socket: &Socket) -> Flow {
-        let state = &mut *self.state.borrow_mut();
-        let mut scratch = std::mem::take(&mut state.scratch);
-        let flow = match socket.receive(&mut scratch) {
-            Ok(0) => Flow::Ends(Failure::Ended),
-            Ok(bytes) => self.handle(state, link, &mut scratch[..bytes]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Flow::Goes,
-            Err(error) => Flow::Ends(error.into()),
-        };
-        state.scratch = scratch;
-        flow
+impl<L: Load> Worker<L> {
+    /// A socket has something to report.
+    #[inline]
+    pub(super) fn handle_ready(&self, state: &mut State<L>, ready: Ready) {
+        let link = ready.token as usize;
+        match state.links.get(link).progress {
+            Progress::Connecting => {
+                if let Err(failure) = self.go_on_connecting(state, link, ready) {
+                    state.fail(link, failure);
+                }
+            }
+            Progress::Open | Progress::Closing => {
+                if ready.writable {
+                    state.links.get(link).resume();
+                }
+                if ready.readable || ready.ended {
+                    self.receive(state, link, ready.ended);
+                }
+            }
+            // Reported together with what ended it.
+            Progress::Waiting | Progress::Ended => {}
+        }
+    }
+
+    /// Receives until nothing is left. A read that does not fill the buffer has emptied the socket; but
+    /// after the other side's end only the end itself says so.
+    #[inline]
+    pub(super) fn receive(&self, state: &mut State<L>, link: usize, ended: bool) {
+        loop {
+            let received = state.links.get(link).receive(&mut state.scratch);
+            let flow = match received {
+                Ok(0) => Flow::Ends(Failure::Ended),
+                Ok(bytes) => {
+                    let mut scratch = std::mem::take(&mut state.scratch);
+                    let flow = self.handle(state, link, &mut scratch[..bytes]);
+                    state.scratch = scratch;
+                    match flow {
+                        Flow::Goes if bytes == state.scratch.len() || ended => continue,
+                        flow => flow,
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Flow::Goes,
+                Err(error) => Flow::Ends(error.into()),
+            };
+            if let Flow::Ends(failure) = flow {
+                state.end(link, failure);
+            }
+            return;
+        }
     }
 
     /// Handles frames that have arrived, and sends all answers to them at once.
-    pub(super) fn handle(
-        self: &Rc<Self>,
-        state: &mut State<L>,
-        link: usize,
-        mut input: &mut [u8],
-    ) -> Flow {
+    pub(super) fn handle(&self, state: &mut State<L>, link: usize, mut input: &mut [u8]) -> Flow {
         // Once for all that came together: it waited in the same buffer.
         let now_ns = self.job.clock.now_ns();
         let mut flow = Flow::Goes;
@@ -71,37 +100,37 @@ impl<L: Load + 'static> Worker<L> {
                 } = state;
                 load.message(link, &payload, now_ns, record, out);
             } else {
-                flow = other(state, link, event);
+                flow = state.handle_other(link, event);
                 if let Flow::Ends(_) = flow {
                     break;
                 }
             }
         }
-        state.links.send(link, &mut state.out);
-        self.spawn_flushers(state);
-        self.turns.request();
+        state.links.get(link).send(&mut state.out);
         flow
     }
 }
 
-/// Whatever is not a message of ours.
-fn other<L>(state: &mut State<L>, link: usize, event: Event<'_>) -> Flow {
-    match event {
-        Event::Ping(payload) => {
-            state.record.tally[Count::Pings] += 1;
-            state.out.push_control(Opcode::Pong, &payload);
+impl<L> State<L> {
+    /// Whatever is not a message of ours.
+    fn handle_other(&mut self, link: usize, event: Event<'_>) -> Flow {
+        match event {
+            Event::Ping(payload) => {
+                self.record.tally[Count::Pings] += 1;
+                self.out.push_control(Opcode::Pong, &payload);
+            }
+            Event::Pong(_) => {}
+            // We send binary messages only: a text is one that was changed.
+            Event::Message { .. } => self.record.tally[Count::Corrupt] += 1,
+            // The answer to ours; what follows is the end.
+            Event::Close(_) if self.links.get(link).progress == Progress::Closing => {}
+            Event::Close(frame) => {
+                let code = frame.map(|frame| frame.code);
+                let payload = encode::close_payload(code.unwrap_or(CloseCode::NORMAL), "");
+                self.out.push_control(Opcode::Close, &payload);
+                return Flow::Ends(Failure::Closed(code.map(CloseCode::get)));
+            }
         }
-        Event::Pong(_) => {}
-        // We send binary messages only: a text is one that was changed.
-        Event::Message { .. } => state.record.tally[Count::Corrupt] += 1,
-        // The answer to ours; what follows is the end.
-        Event::Close(_) if state.links.get(link).progress == Progress::Closing => {}
-        Event::Close(frame) => {
-            let code = frame.map(|frame| frame.code);
-            let payload = encode::close_payload(code.unwrap_or(CloseCode::NORMAL), "");
-            state.out.push_control(Opcode::Close, &payload);
-            return Flow::Ends(Failure::Closed(code.map(CloseCode::get)));
-        }
+        Flow::Goes
     }
-    Flow::Goes
 }

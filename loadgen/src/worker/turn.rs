@@ -1,6 +1,5 @@
 //! The turn: what a thread does after all its ready sockets.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use ringmain_proto::ws::{CloseCode, Opcode, encode};
@@ -43,7 +42,6 @@ struct Closing {
     next: usize,
     /// When the server must have closed them all.
     deadline_ns: u64,
-    given_up: bool,
 }
 
 impl TurnState {
@@ -61,9 +59,9 @@ impl TurnState {
     }
 }
 
-impl<L: Load + 'static> Worker<L> {
+impl<L: Load> Worker<L> {
     /// One turn.
-    pub(super) fn turn(self: &Rc<Self>) -> Next {
+    pub(super) fn turn(&self) -> Next {
         self.job.bells.disarm(self.thread);
         let state = &mut *self.state.borrow_mut();
         if state.turn.error.is_some() {
@@ -82,7 +80,6 @@ impl<L: Load + 'static> Worker<L> {
                 }
             },
         };
-        self.spawn_flushers(state);
         self.publish(state);
         self.sleep_until(state, due, now_ns, stage)
     }
@@ -91,7 +88,7 @@ impl<L: Load + 'static> Worker<L> {
         self.job.boards[self.thread].publish(&state.record.tally);
     }
 
-    fn connect(self: &Rc<Self>, state: &mut State<L>, now_ns: u64) -> Due {
+    fn connect(&self, state: &mut State<L>, now_ns: u64) -> Due {
         let due = self.ramp_up(state, now_ns);
         if state.turn.settled_ns.is_none() && self.is_settled(state) {
             state.turn.settled_ns = Some(now_ns);
@@ -133,7 +130,7 @@ impl<L: Load + 'static> Worker<L> {
             if state.links.is_open(link) {
                 let payload = encode::close_payload(CloseCode::NORMAL, "");
                 state.out.push_control(Opcode::Close, &payload);
-                state.links.send(link, &mut state.out);
+                state.links.get(link).send(&mut state.out);
                 state.links.get(link).progress = Progress::Closing;
             }
         }
@@ -152,11 +149,8 @@ impl<L: Load + 'static> Worker<L> {
         if now_ns < state.turn.closing.deadline_ns {
             return Some(Due::At(state.turn.closing.deadline_ns));
         }
-        if !state.turn.closing.given_up {
-            state.turn.closing.given_up = true;
-            give_up(state);
-        }
-        Some(Due::Never)
+        give_up(state);
+        None
     }
 
     /// What follows the turn: sleep, unless something is to be done.
@@ -169,10 +163,7 @@ impl<L: Load + 'static> Worker<L> {
         if let Some(at_ns) = at_ns
             && let Err(source) = self.alarm.set(self.job.clock.instant(at_ns))
         {
-            state.turn.error = Some(WorkerError::System {
-                what: "cannot set a timer",
-                source,
-            });
+            state.turn.error = Some(WorkerError::system("cannot set a timer")(source));
             return Next::Stop;
         }
         let load = &state.load;
@@ -202,12 +193,11 @@ fn mark_cpu(turn: &mut TurnState, window: Window, now_ns: u64) -> Due {
 }
 
 /// Ends what the server has not closed.
-fn give_up<L>(state: &mut State<L>) {
-    for index in 0..state.links.len() {
-        let link = state.links.get(index);
-        if link.progress == Progress::Closing {
-            link.shut();
+fn give_up<L: Load>(state: &mut State<L>) {
+    for link in 0..state.links.len() {
+        if state.links.get(link).progress == Progress::Closing {
             state.record.failures.add(Failure::CloseTimeout);
+            state.end(link, Failure::CloseTimeout);
         }
     }
 }

@@ -3,8 +3,8 @@
 use crate::program::run;
 use crate::server::{Conduct, start};
 
-/// A delivery amid the run, after the first ones and long before the last.
-const NUMBER: u64 = 57;
+/// A delivery amid the run, but soon: a machine with other work may get no further than that.
+const NUMBER: u64 = 7;
 const ECHO: &str =
     "/echo --connections 6 --in-flight 3 --threads 2 --warmup 0 --drain 0.3 --duration 0.4";
 const FANOUT: &str = "/raw/x --connections 6 --in-flight 3 --threads 2 --publishers 2 --warmup 0 --drain 0.3 --duration 0.4";
@@ -41,7 +41,9 @@ fn the_last_message_comes_twice() {
 
 #[test]
 fn two_messages_in_the_wrong_order() {
-    for words in [["echo", ECHO], ["fanout", FANOUT]] {
+    // One publisher: the messages of two have no order.
+    let fanout = FANOUT.replace("--publishers 2", "--publishers 1");
+    for words in [["echo", ECHO], ["fanout", &fanout]] {
         let url = start(Conduct::Swap(NUMBER));
         let run = run(&format!("{} --url {url}{}", words[0], words[1]));
         run.assert_faults(&[("reordered", 1)]);
@@ -105,7 +107,8 @@ fn a_closed_loop_goes_on_without_a_member_that_has_gone() {
     assert_eq!(run.errors("closed_1011"), 1, "{:#}", run.report);
     // The message that the member did not get, and no more.
     assert_eq!(run.count("lost"), 1);
-    assert!(run.count("sent") > 20, "{:#}", run.report);
+    assert_eq!(run.count("stalled"), 0);
+    assert!(run.count("sent") > 3, "{:#}", run.report);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! sockets and know what each expects: the load generator.
 
 use std::io;
-use std::os::fd::{BorrowedFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::socket::Socket;
 
@@ -177,11 +177,13 @@ mod tests {
         };
         assert!(ready.token == 8 && ready.readable && !ready.ended);
         // Not read, and yet not reported again: the next report is the other one's.
-        drop(pairs.remove(0).1);
+        let (near, far) = pairs.remove(0);
+        drop(far);
         let [ready] = next().await[..] else {
             panic!("one socket has ended");
         };
         assert!(ready.token == 7 && ready.ended);
         assert_eq!(pairs[0].0.read(&mut [0; 2]).unwrap(), 1);
+        drop(near);
     }
 }
