@@ -13,7 +13,7 @@ use crate::load::{Due, Load, Sender, TURN_MESSAGES_MAX};
 use crate::stage::Stage;
 use crate::tally::Count;
 
-/// How long the server may take to close the connections.
+/// How long the server may take to close one more of the connections.
 const CLOSE_NS: u64 = 3 * SECOND_NS;
 /// Connections that one turn begins to close.
 const TURN_CLOSES_MAX: usize = 256;
@@ -40,8 +40,10 @@ pub(super) struct TurnState {
 struct Closing {
     /// The next link to close.
     next: usize,
-    /// When the server must have closed them all.
+    /// When those that are still open are given up: some time after the last one that ended.
     deadline_ns: u64,
+    /// How many were open in the last turn.
+    open: u64,
 }
 
 impl TurnState {
@@ -127,30 +129,40 @@ impl<L: Load> Worker<L> {
         let next = state.turn.closing.next;
         let end = (next + TURN_CLOSES_MAX).min(state.links.len());
         for link in next..end {
-            if state.links.is_open(link) {
-                let payload = encode::close_payload(CloseCode::NORMAL, "");
-                state.out.push_control(Opcode::Close, &payload);
-                state.links.get(link).send(&mut state.out);
-                state.links.get(link).progress = Progress::Closing;
-            }
+            self.begin_closing(state, link);
         }
-        if next < end {
-            state.turn.closing.next = end;
-            // The time runs from the last of them.
-            state.turn.closing.deadline_ns = now_ns + CLOSE_NS;
-        }
-        let tally = &state.record.tally;
-        if tally[Count::Open] == 0 && tally[Count::Connecting] == 0 {
-            return None;
+        let open = state.record.tally[Count::Open];
+        let closing = &mut state.turn.closing;
+        closing.next = end;
+        if next < end || open != closing.open {
+            closing.open = open;
+            closing.deadline_ns = now_ns + CLOSE_NS;
         }
         if end < state.links.len() {
             return Some(Due::Now);
+        }
+        if open == 0 {
+            return None;
         }
         if now_ns < state.turn.closing.deadline_ns {
             return Some(Due::At(state.turn.closing.deadline_ns));
         }
         give_up(state);
         None
+    }
+
+    fn begin_closing(&self, state: &mut State<L>, link: usize) {
+        match state.links.get(link).progress {
+            Progress::Open => {
+                let payload = encode::close_payload(CloseCode::NORMAL, "");
+                state.out.push_control(Opcode::Close, &payload);
+                state.links.get(link).send(&mut state.out);
+                state.links.get(link).progress = Progress::Closing;
+            }
+            // Only when another thread could not go on, and the run is over before its time.
+            Progress::Connecting => state.fail(link, Failure::HandshakeTimeout),
+            Progress::Waiting | Progress::Closing | Progress::Ended => {}
+        }
     }
 
     /// What follows the turn: sleep, unless something is to be done.
