@@ -154,7 +154,7 @@ pub struct Common {
     /// Threads; one a core, or as many as the descriptor limit demands, if it is not given.
     #[arg(long, value_name = "T")]
     pub threads: Option<u32>,
-    /// What waits for the sockets.
+    /// What a thread sleeps in until a socket, the clock or another thread wakes it.
     #[arg(long, value_enum, default_value_t = Io::Auto)]
     pub io: Io,
     /// Writes the result to standard output as JSON.

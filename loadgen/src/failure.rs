@@ -57,6 +57,9 @@ impl Failure {
             }
             Failure::NoDescriptor => "use more --threads, or raise `ulimit -n`",
             Failure::Status(404) => "the server knows no such path: check --url",
+            Failure::Closed(Some(1009)) => {
+                "the server takes no messages of this size: send smaller ones with --bytes, or raise its limit"
+            }
             Failure::Status(503) => "the server is full",
             _ => return None,
         })
