@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use ringmain_core::Refusal;
-use ringmain_rt::{Socket, socket};
+use ringmain_rt::{Sending, Socket, send::send_now};
 
 use crate::connection;
 use crate::shell::{Reading, Shell};
@@ -83,7 +83,10 @@ async fn refuse(shell: Rc<Shell>, socket: Rc<Socket>, refusal: Refusal) {
             break;
         }
         if !std::mem::replace(&mut is_answered, true) {
-            let _ = socket::send(socket.fd(), &[IoSlice::new(answer.as_bytes())]);
+            let _ = send_now(&Sending {
+                fd: socket.fd(),
+                slices: &[IoSlice::new(answer.as_bytes())],
+            });
             socket.shutdown(Shutdown::Write);
         }
     }

@@ -18,7 +18,7 @@ use ringmain_router::{
 use ringmain_rt::descriptors::{self, Table};
 use ringmain_rt::socket::{self, Bound};
 use ringmain_rt::thread::ThreadSetup;
-use ringmain_rt::{Backend, Bell, driver, thread};
+use ringmain_rt::{Backend, BatchSender, Bell, driver, thread};
 
 use crate::accept;
 use crate::pulse::Pulse;
@@ -339,6 +339,15 @@ fn run(seat: Seat, table: Table, pinned: io::Result<()>) -> io::Result<()> {
             });
         }
     };
+    let sender = match BatchSender::new(config.backend) {
+        Ok(sender) => sender,
+        Err(source) => {
+            return fail(StartError::Driver {
+                shard: *index,
+                source,
+            });
+        }
+    };
     let connections_max = connections_max(config, table);
     if connections_max == 0 {
         return fail(StartError::Descriptors {
@@ -356,7 +365,10 @@ fn run(seat: Seat, table: Table, pinned: io::Result<()>) -> io::Result<()> {
         return Ok(());
     }
     let (index, reports) = (seat.index, seat.reports.clone());
-    match driver::run(seat.config.backend, serve(seat, bound, connections_max)) {
+    match driver::run(
+        seat.config.backend,
+        serve(seat, bound, sender, connections_max),
+    ) {
         Ok(served) => served,
         Err(source) => {
             let _ = reports.send((
@@ -381,7 +393,12 @@ fn connections_max(config: &NodeConfig, table: Table) -> usize {
     share.saturating_sub(descriptors::count_open() + DESCRIPTORS_RESERVED + TURN_ACCEPTS_MAX + 8)
 }
 
-async fn serve(seat: Seat, bound: Bound, connections_max: usize) -> io::Result<()> {
+async fn serve(
+    seat: Seat,
+    bound: Bound,
+    sender: BatchSender,
+    connections_max: usize,
+) -> io::Result<()> {
     let Seat {
         index,
         config,
@@ -414,6 +431,7 @@ async fn serve(seat: Seat, bound: Bound, connections_max: usize) -> io::Result<(
         core: ShardCore::new(shard, Tick(0)),
         port,
         listener,
+        sender,
         pulse,
         index,
         node_stats,

@@ -11,9 +11,11 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use ringmain_core::limits::{TURN_FRAMES_MAX, TURN_WRITES_MAX};
-use ringmain_core::{ConnId, Ending, Input, ShardCore, ShardStats, Tick, Verdict, WriteOutcome};
+use ringmain_core::{
+    ConnId, Ending, Input, ShardCore, ShardStats, Tick, Verdict, Write, WriteOutcome,
+};
 use ringmain_router::{Lane, MeshPort};
-use ringmain_rt::{Backend, Listener, Next, Socket, Turns, socket};
+use ringmain_rt::{Backend, BatchSender, Listener, Next, Sending, Socket, Turns};
 
 use crate::pulse::Pulse;
 use crate::sockets::Sockets;
@@ -24,6 +26,7 @@ pub struct Shell {
     core: RefCell<ShardCore>,
     port: RefCell<MeshPort>,
     sockets: RefCell<Sockets>,
+    sender: RefCell<BatchSender>,
     /// The one receive buffer: what is read is parsed before anything else is read.
     received: RefCell<Box<[u8]>>,
     /// Tasks that wait for a verdict, and the verdicts that they have not yet taken.
@@ -64,6 +67,7 @@ pub struct ShellParts {
     pub core: ShardCore,
     pub port: MeshPort,
     pub listener: Listener,
+    pub sender: BatchSender,
     pub pulse: Arc<Pulse>,
     pub index: usize,
     pub node_stats: Vec<Arc<ShardStats>>,
@@ -90,6 +94,7 @@ impl Shell {
             core: RefCell::new(parts.core),
             port: RefCell::new(parts.port),
             sockets: RefCell::default(),
+            sender: RefCell::new(parts.sender),
             received: RefCell::new(vec![0; RECEIVE_BYTES_MAX].into_boxed_slice()),
             verdicts: RefCell::default(),
             paused: RefCell::default(),
@@ -157,11 +162,9 @@ impl Shell {
         core.send_frames(now, |to, frame| port.send(to, frame));
         port.ring_touched();
         port.make_room_known();
-        for _ in 0..TURN_WRITES_MAX {
-            if !core.poll_write(now, |conn, slices| self.send(conn, slices)) {
-                break;
-            }
-        }
+        core.flush(now, TURN_WRITES_MAX, |writes, outcomes| {
+            self.send(writes, outcomes)
+        });
         self.settle(core);
         core.show();
         self.shut_refused(now);
@@ -200,23 +203,35 @@ impl Shell {
         )
     }
 
-    /// One write, without waiting. What the socket does not take is sent when it is writable.
-    fn send(&self, conn: ConnId, slices: &[io::IoSlice<'_>]) -> WriteOutcome {
+    /// Makes writes, without waiting. What a socket does not take is sent when it is writable.
+    fn send(&self, writes: &[Write<'_>], outcomes: &mut Vec<WriteOutcome>) {
         let sockets = self.sockets.borrow();
-        let Some(socket) = sockets.get(conn) else {
-            return WriteOutcome::Gone;
-        };
-        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-        let taken = match socket::send(socket.fd(), slices) {
-            Ok(taken) => taken,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) if error.raw_os_error() == Some(NO_BUFFERS) => 0,
-            Err(_) => return WriteOutcome::Gone,
-        };
-        if taken < offered {
-            self.await_writable(conn, socket.clone());
+        let sendings: Vec<Sending<'_>> = writes
+            .iter()
+            .map(|write| Sending {
+                fd: sockets.fd(write.conn),
+                slices: write.slices,
+            })
+            .collect();
+        let mut results = Vec::with_capacity(writes.len());
+        self.sender.borrow_mut().send(&sendings, &mut results);
+        for (write, result) in writes.iter().zip(results) {
+            let taken = match result {
+                Ok(taken) => taken,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(error) if error.raw_os_error() == Some(NO_BUFFERS) => 0,
+                Err(_) => {
+                    outcomes.push(WriteOutcome::Gone);
+                    continue;
+                }
+            };
+            if taken < write.bytes()
+                && let Some(socket) = sockets.get(write.conn)
+            {
+                self.await_writable(write.conn, socket.clone());
+            }
+            outcomes.push(WriteOutcome::Wrote(taken));
         }
-        WriteOutcome::Wrote(taken)
     }
 
     fn await_writable(&self, conn: ConnId, socket: Rc<Socket>) {

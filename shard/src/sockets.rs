@@ -1,5 +1,6 @@
 //! The sockets of a shard, by the place of their connection.
 
+use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use ringmain_core::ConnId;
@@ -8,9 +9,19 @@ use ringmain_rt::Socket;
 /// Finds a connection's socket. A page is never moved, as in the core's tables.
 #[derive(Default)]
 pub struct Sockets {
-    pages: Vec<Vec<Option<Rc<Socket>>>>,
+    pages: Vec<Vec<Option<Entry>>>,
     len: usize,
 }
+
+/// A socket, and its descriptor beside it: a write needs nothing else, and finds it without another look.
+#[derive(Clone)]
+struct Entry {
+    fd: RawFd,
+    socket: Rc<Socket>,
+}
+
+/// What no socket has.
+const NO_DESCRIPTOR: RawFd = -1;
 
 const PAGE_ENTRIES: usize = 512;
 
@@ -25,15 +36,25 @@ impl Sockets {
             self.pages.push(vec![None; PAGE_ENTRIES]);
         }
         self.len += 1;
-        self.pages[page][place] = Some(socket);
+        let fd = socket.fd();
+        self.pages[page][place] = Some(Entry { fd, socket });
     }
 
-    /// The socket of a connection that has not ended.
-    pub fn get(&self, conn: ConnId) -> Option<&Rc<Socket>> {
+    fn entry(&self, conn: ConnId) -> Option<&Entry> {
         self.pages
             .get(conn.index as usize / PAGE_ENTRIES)?
             .get(conn.index as usize % PAGE_ENTRIES)?
             .as_ref()
+    }
+
+    /// The socket of a connection that has not ended.
+    pub fn get(&self, conn: ConnId) -> Option<&Rc<Socket>> {
+        self.entry(conn).map(|entry| &entry.socket)
+    }
+
+    /// Its descriptor, or one that no socket has.
+    pub fn fd(&self, conn: ConnId) -> RawFd {
+        self.entry(conn).map_or(NO_DESCRIPTOR, |entry| entry.fd)
     }
 
     /// Takes out the socket of a connection that ends.

@@ -77,6 +77,11 @@ impl Encoded {
         [&self.0.head, &self.0.payload]
     }
 
+    /// Whether both are references to the same bytes.
+    pub fn is_same(&self, other: &Encoded) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Bytes on the wire.
     pub fn len(&self) -> usize {
         self.0.head.len() + self.0.payload.len()

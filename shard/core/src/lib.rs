@@ -6,6 +6,7 @@
 //! ring, and in tests by the thousand under virtual time.
 #![forbid(unsafe_code)]
 
+pub mod batch;
 pub mod close;
 pub mod connection;
 pub mod dialect;
@@ -22,10 +23,11 @@ pub mod table;
 pub mod tick;
 pub mod wheel;
 
+pub use batch::{Write, WriteOutcome};
 pub use close::CloseReason;
 pub use dialect::Target;
 pub use limits::Limits;
-pub use shard::{Ending, Input, Refusal, ShardConfig, ShardCore, Verdict, WriteOutcome};
+pub use shard::{Ending, Input, Refusal, ShardConfig, ShardCore, Verdict};
 pub use stats::{DropReason, ShardStats};
 pub use tick::Tick;
 

@@ -44,6 +44,11 @@ pub const LANE_DATA_BYTES_MAX: usize = 64 * MIB;
 pub const WRITE_SLICES_MAX: usize = 64;
 /// Bytes in one write; what is left follows in the next turn, so that one large outbox does not hold up the others.
 pub const WRITE_BYTES_MAX: usize = 256 * KIB;
+/// Several queued entries up to this size are copied side by side before they are sent; beyond it, a
+/// slice for each costs less than the copy.
+pub const GATHERED_ENTRY_BYTES_MAX: usize = KIB;
+/// Bytes that are copied side by side for one write.
+pub const GATHERED_BYTES_MAX: usize = 16 * KIB;
 /// Payloads above this are sent from where they lie; smaller ones are copied behind their header.
 pub const INLINE_PAYLOAD_BYTES_MAX: usize = 4 * KIB;
 /// Replies to one session are gathered into one buffer up to this size.
@@ -116,5 +121,9 @@ const _: () = {
     assert!(4 * MESSAGE_BYTES_CEILING < u32::MAX as usize);
     assert!(INLINE_PAYLOAD_BYTES_MAX < REPLY_BUFFER_BYTES_MAX);
     assert!(WRITE_SLICES_MAX <= 1024, "IOV_MAX");
+    // One write carries what was gathered for it, and that is never empty.
+    assert!(
+        GATHERED_ENTRY_BYTES_MAX <= GATHERED_BYTES_MAX && GATHERED_BYTES_MAX <= WRITE_BYTES_MAX
+    );
     assert!(MEMORY_REFUSE_PERCENT < 100);
 };

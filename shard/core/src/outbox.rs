@@ -2,11 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Range;
 
 use ringmain_proto::ws::Opcode;
 
 use crate::encoded::Encoded;
-use crate::limits::WRITE_BYTES_MAX;
+use crate::limits::{
+    GATHERED_BYTES_MAX, GATHERED_ENTRY_BYTES_MAX, WRITE_BYTES_MAX, WRITE_SLICES_MAX,
+};
 use crate::memory::Meter;
 
 /// A queue of [`Encoded`] bytes, of which the first may be partly sent. Its bounds are its owner's
@@ -59,15 +62,10 @@ impl Outbox {
         self.push(Encoded::copied(opcode, payload, meter));
     }
 
-    /// Entries in the queue: how many slices [`slices`](Self::slices) may need is twice as many.
-    pub fn entries(&self) -> usize {
-        self.queue.len()
-    }
-
-    /// Fills `slices` with what is to be sent next, in order; returns how many were filled and how
-    /// many bytes they hold.
-    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> (usize, usize) {
-        let (mut filled, mut bytes) = (0, 0);
+    /// Appends what is to be sent next, in order, as far as one write carries it.
+    pub fn push_slices<'a>(&'a self, slices: &mut Vec<IoSlice<'a>>) {
+        let slices_max = slices.len() + WRITE_SLICES_MAX;
+        let mut bytes_left = WRITE_BYTES_MAX;
         let mut sent = self.sent as usize;
         for piece in self.queue.iter().flat_map(Encoded::pieces) {
             let skipped = sent.min(piece.len());
@@ -76,15 +74,47 @@ impl Outbox {
             if piece.is_empty() {
                 continue;
             }
-            if filled == slices.len() || bytes >= WRITE_BYTES_MAX {
+            if slices.len() == slices_max || bytes_left == 0 {
                 break;
             }
-            let piece = &piece[..piece.len().min(WRITE_BYTES_MAX - bytes)];
-            slices[filled] = IoSlice::new(piece);
-            filled += 1;
-            bytes += piece.len();
+            let piece = &piece[..piece.len().min(bytes_left)];
+            slices.push(IoSlice::new(piece));
+            bytes_left -= piece.len();
         }
-        (filled, bytes)
+    }
+
+    /// Copies what is to be sent next behind `gathered`, if it is several entries and all of them are
+    /// short; returns where it lies there.
+    pub fn gather(&self, gathered: &mut Vec<u8>) -> Option<Range<usize>> {
+        if self.queue.len() < 2 {
+            return None;
+        }
+        let begin = gathered.len();
+        let mut sent = self.sent as usize;
+        for entry in &self.queue {
+            if entry.len() > GATHERED_ENTRY_BYTES_MAX {
+                gathered.truncate(begin);
+                return None;
+            }
+            if gathered.len() - begin + entry.len() > GATHERED_BYTES_MAX {
+                break;
+            }
+            for piece in entry.pieces() {
+                let skipped = sent.min(piece.len());
+                sent -= skipped;
+                gathered.extend_from_slice(&piece[skipped..]);
+            }
+        }
+        Some(begin..gathered.len())
+    }
+
+    /// Whether both are to be sent the very same bytes: the same entries, none of them begun.
+    pub fn holds_the_same(&self, other: &Outbox) -> bool {
+        let (ours, theirs) = (&self.queue, &other.queue);
+        self.sent == 0
+            && other.sent == 0
+            && ours.len() == theirs.len()
+            && ours.iter().zip(theirs).all(|(a, b)| a.is_same(b))
     }
 
     /// Takes off the front what has been sent.

@@ -68,6 +68,8 @@ pub struct FlushState {
     pub in_prompt: bool,
     /// It stands in the queue of sessions with deliveries to large rooms.
     pub in_bulk: bool,
+    /// It is one of those that are being written.
+    pub in_batch: bool,
     /// Its connection is paused until the outbox has room.
     pub paused: bool,
     /// Its connection is being closed, and waits for the outbox to be empty.

@@ -7,6 +7,7 @@ use std::io::IoSlice;
 use bytes::Bytes;
 use proptest::prelude::*;
 use ringmain_core::encoded::Encoded;
+use ringmain_core::limits::{GATHERED_BYTES_MAX, WRITE_BYTES_MAX, WRITE_SLICES_MAX};
 use ringmain_core::members::Members;
 use ringmain_core::memory::Meter;
 use ringmain_core::outbox::Outbox;
@@ -18,7 +19,7 @@ use ringmain_proto::ws::encode::write_frame;
 enum OutboxStep {
     Shared(usize),
     Copied(usize),
-    Send { slices: usize, share: usize },
+    Send { gather: bool, share: usize },
     DropUnsent,
 }
 
@@ -27,7 +28,7 @@ fn outbox_step() -> impl Strategy<Value = OutboxStep> {
     prop_oneof![
         3 => length().prop_map(OutboxStep::Shared),
         3 => (0..6_000usize).prop_map(OutboxStep::Copied),
-        4 => (1..8usize, 0..=100usize).prop_map(|(slices, share)| OutboxStep::Send { slices, share }),
+        4 => (any::<bool>(), 0..=100usize).prop_map(|(gather, share)| OutboxStep::Send { gather, share }),
         1 => Just(OutboxStep::DropUnsent),
     ]
 }
@@ -60,11 +61,9 @@ proptest! {
                     outbox.push_copied(Opcode::Binary, &payload, &meter);
                     push(&mut oracle, &payload);
                 }
-                OutboxStep::Send { slices, share } => {
-                    let mut array = vec![IoSlice::new(&[]); slices];
-                    let (filled, offered) = outbox.slices(&mut array);
-                    let bytes: Vec<u8> = array[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
-                    prop_assert_eq!(bytes.len(), offered);
+                OutboxStep::Send { gather, share } => {
+                    let bytes = offered(&outbox, gather);
+                    let offered = bytes.len();
                     prop_assert_eq!(offered == 0, oracle.is_empty());
                     let taken = offered * share / 100;
                     outbox.sent(taken);
@@ -159,6 +158,26 @@ proptest! {
             prop_assert_eq!(visited, positions.len());
         }
     }
+}
+
+/// What an outbox offers, by a copy where it makes one.
+fn offered(outbox: &Outbox, gather: bool) -> Vec<u8> {
+    let mut gathered = b"before".to_vec();
+    if gather && let Some(range) = outbox.gather(&mut gathered) {
+        assert!(range.len() <= GATHERED_BYTES_MAX);
+        assert_eq!((range.start, range.end), (6, gathered.len()));
+        return gathered.split_off(6);
+    }
+    assert_eq!(gathered, b"before");
+    let mut slices = vec![IoSlice::new(b"before")];
+    outbox.push_slices(&mut slices);
+    assert!(slices.len() <= 1 + WRITE_SLICES_MAX && slices.iter().all(|slice| !slice.is_empty()));
+    let bytes = slices[1..]
+        .iter()
+        .flat_map(|slice| slice.to_vec())
+        .collect::<Vec<u8>>();
+    assert!(bytes.len() <= WRITE_BYTES_MAX);
+    bytes
 }
 
 fn push(oracle: &mut VecDeque<Queued>, payload: &[u8]) {

@@ -1,6 +1,6 @@
 //! Non-blocking sockets: wait for readiness on the runtime, then call the system directly.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -75,27 +75,6 @@ impl Socket {
         // SAFETY: the call touches no memory, and the descriptor is this socket's.
         unsafe { libc::shutdown(self.fd, how) };
     }
-}
-
-/// Writes what a socket of this thread takes of these slices, without waiting.
-///
-/// # Errors
-/// `WouldBlock` if it takes nothing now.
-pub fn send(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    const FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    let bytes = if let [slice] = slices {
-        // SAFETY: the slice is readable for its length.
-        unsafe { libc::send(fd, slice.as_ptr().cast(), slice.len(), FLAGS) }
-    } else {
-        // SAFETY: an all-zero msghdr is valid: no address, no slices, no control data.
-        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-        // IoSlice has the layout of iovec, as its documentation promises.
-        message.msg_iov = slices.as_ptr().cast_mut().cast();
-        message.msg_iovlen = slices.len();
-        // SAFETY: the message's slices are readable while the call lasts, and it writes to none.
-        unsafe { libc::sendmsg(fd, &raw const message, FLAGS) }
-    };
-    usize::try_from(bytes).map_err(|_| io::Error::last_os_error())
 }
 
 /// A listener of one thread.

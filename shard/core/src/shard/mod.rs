@@ -33,8 +33,6 @@ use crate::tick::Tick;
 use crate::wheel::Wheel;
 use crate::{ConnId, SessionId};
 
-pub use write::WriteOutcome;
-
 /// What a shard is told when it is made.
 #[derive(Clone, Debug)]
 pub struct ShardConfig {
@@ -186,6 +184,7 @@ pub struct ShardCore {
     /// Writes of the bulk queue that this turn may still make.
     bulk_writes_left: usize,
     http_due: VecDeque<ConnId>,
+    flush: write::Flush,
     /// Sessions whose outbox has passed its hard bound, to be closed at the end of the step.
     overflowing: Vec<SessionId>,
     /// Connections that may be read again, and have unread bytes to begin with.
@@ -240,6 +239,7 @@ impl ShardCore {
             bulk_next: false,
             bulk_writes_left: 0,
             http_due: VecDeque::new(),
+            flush: write::Flush::default(),
             overflowing: Vec::new(),
             resumed: VecDeque::new(),
             verdicts: VecDeque::new(),

@@ -1,26 +1,32 @@
 //! The flush: one write for all that is queued for a session.
 
-use std::io::IoSlice;
-
 use bytes::Bytes;
 
 use super::ShardCore;
+use crate::batch::{Write, WriteOutcome, with_writes};
 use crate::connection::{Connection, Pause, Stage};
 use crate::encoded::Encoded;
-use crate::limits::WRITE_SLICES_MAX;
+use crate::limits::TURN_WRITES_MAX;
 use crate::outbox::Outbox;
 use crate::stats::DropReason;
 use crate::tick::Tick;
 use crate::{ConnId, SessionId};
 
-/// How a write went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteOutcome {
-    /// The socket took this many bytes. If these are fewer than it was offered, the shell hands in
-    /// [`Input::Writable`](super::Input::Writable) once it takes more.
-    Wrote(usize),
-    /// The socket is gone.
-    Gone,
+/// What the flush keeps from one time to the next, for its memory alone.
+#[derive(Debug, Default)]
+pub(super) struct Flush {
+    due: Vec<Due>,
+    offered: Vec<usize>,
+    outcomes: Vec<WriteOutcome>,
+    gathered: Vec<u8>,
+}
+
+/// Whose bytes are written.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    /// A connection's HTTP.
+    Http(ConnId),
+    Session(SessionId),
 }
 
 /// What a write has left behind.
@@ -35,22 +41,8 @@ enum After {
     Gone,
 }
 
-/// Offers the front of an outbox to `send` and takes off what it took.
-fn write_outbox(
-    outbox: &mut Outbox,
-    conn: ConnId,
-    send: impl FnOnce(ConnId, &[IoSlice<'_>]) -> WriteOutcome,
-) -> (After, usize) {
-    let (outcome, offered) = if outbox.entries() == 1 {
-        // The common case, apart: a full array of slices takes longer to clear than this to send.
-        let mut slices = [IoSlice::new(&[]); 2];
-        let (filled, offered) = outbox.slices(&mut slices);
-        (send(conn, &slices[..filled]), offered)
-    } else {
-        let mut slices = [IoSlice::new(&[]); WRITE_SLICES_MAX];
-        let (filled, offered) = outbox.slices(&mut slices);
-        (send(conn, &slices[..filled]), offered)
-    };
+/// Takes off an outbox what its socket took.
+fn took(outbox: &mut Outbox, offered: usize, outcome: WriteOutcome) -> (After, usize) {
     let WriteOutcome::Wrote(bytes) = outcome else {
         return (After::Gone, 0);
     };
@@ -64,24 +56,54 @@ fn write_outbox(
 }
 
 impl ShardCore {
-    /// Makes one write by `send`, for the session or HTTP exchange whose turn it is. Returns `false`
-    /// when nothing is to be written in this turn.
-    pub fn poll_write(
+    /// Writes, by one call of `send`, for the HTTP exchanges and sessions whose turn it is: at most one
+    /// write each, and no more than `writes_max` or [`TURN_WRITES_MAX`]. `send` is to say how each write
+    /// went, in their order. Returns how many there were.
+    pub fn flush(
         &mut self,
         now: Tick,
-        send: impl FnOnce(ConnId, &[IoSlice<'_>]) -> WriteOutcome,
-    ) -> bool {
-        while let Some(conn) = self.http_due.pop_front() {
+        writes_max: usize,
+        send: impl FnOnce(&[Write<'_>], &mut Vec<WriteOutcome>),
+    ) -> usize {
+        let mut flush = std::mem::take(&mut self.flush);
+        self.choose(writes_max.min(TURN_WRITES_MAX), &mut flush.due);
+        if !flush.due.is_empty() {
+            let outboxes = flush.due.iter().filter_map(|&due| self.outbox_of(due));
+            with_writes(outboxes, &mut flush.gathered, |writes| {
+                flush.offered.extend(writes.iter().map(Write::bytes));
+                send(writes, &mut flush.outcomes);
+            });
+            debug_assert_eq!(flush.outcomes.len(), flush.due.len());
+        }
+        let writes = flush.due.len();
+        let went = flush.offered.drain(..).zip(flush.outcomes.drain(..));
+        for (due, (offered, outcome)) in flush.due.drain(..).zip(went) {
+            match due {
+                Due::Http(conn) => self.wrote_http(now, conn, offered, outcome),
+                Due::Session(session) => self.wrote_session(now, session, offered, outcome),
+            }
+        }
+        self.flush = flush;
+        self.stats.writes.add(writes as u64);
+        writes
+    }
+
+    /// Chooses whose turn it is. They stay what they are until their writes are made.
+    fn choose(&mut self, writes_max: usize, due: &mut Vec<Due>) {
+        while due.len() < writes_max
+            && let Some(conn) = self.http_due.pop_front()
+        {
             if self
                 .connections
                 .get(conn)
                 .is_some_and(|connection| connection.http.is_some())
             {
-                self.write_http(now, conn, send);
-                return true;
+                due.push(Due::Http(conn));
             }
         }
-        while let Some((session, from_bulk)) = self.next_to_flush() {
+        while due.len() < writes_max
+            && let Some((session, from_bulk)) = self.next_to_flush()
+        {
             let Some(entry) = self.sessions.get_mut(session) else {
                 continue;
             };
@@ -89,16 +111,27 @@ impl ShardCore {
                 true => entry.flush.in_bulk = false,
                 false => entry.flush.in_prompt = false,
             }
-            if entry.outbox.is_empty() || entry.flush.blocked || !entry.flush.open {
+            let is_due = entry.flush.open && !entry.flush.blocked && !entry.flush.in_batch;
+            if !is_due || entry.outbox.is_empty() {
                 continue;
             }
             if from_bulk {
                 self.bulk_writes_left -= 1;
             }
-            self.write_session(now, session, send);
-            return true;
+            entry.flush.in_batch = true;
+            due.push(Due::Session(session));
         }
-        false
+    }
+
+    /// The outbox that was chosen, and the connection that carries it.
+    fn outbox_of(&self, due: Due) -> Option<(ConnId, &Outbox)> {
+        match due {
+            Due::Http(conn) => Some((conn, self.connections.get(conn)?.http.as_deref()?)),
+            Due::Session(session) => {
+                let entry = self.sessions.get(session)?;
+                Some((entry.conn, &entry.outbox))
+            }
+        }
     }
 
     /// The next session of the two queues, which take turns, and whether it comes from the bulk.
@@ -112,19 +145,20 @@ impl ShardCore {
         self.prompt.pop_front().map(|session| (session, false))
     }
 
-    fn write_session(
+    fn wrote_session(
         &mut self,
         now: Tick,
         session: SessionId,
-        send: impl FnOnce(ConnId, &[IoSlice<'_>]) -> WriteOutcome,
+        offered: usize,
+        outcome: WriteOutcome,
     ) {
         let soft = self.limits.outbox_soft();
         let Some(entry) = self.sessions.get_mut(session) else {
             return;
         };
         let conn = entry.conn;
-        let (after, bytes) = write_outbox(&mut entry.outbox, conn, send);
-        self.stats.writes.add(1);
+        entry.flush.in_batch = false;
+        let (after, bytes) = took(&mut entry.outbox, offered, outcome);
         self.stats.bytes_out.add(bytes as u64);
         if entry.slow_since.is_some() && entry.outbox.bytes() <= soft {
             entry.slow_since = None;
@@ -152,20 +186,14 @@ impl ShardCore {
         }
     }
 
-    fn write_http(
-        &mut self,
-        now: Tick,
-        conn: ConnId,
-        send: impl FnOnce(ConnId, &[IoSlice<'_>]) -> WriteOutcome,
-    ) {
+    fn wrote_http(&mut self, now: Tick, conn: ConnId, offered: usize, outcome: WriteOutcome) {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
         let Some(outbox) = &mut connection.http else {
             return;
         };
-        let (after, bytes) = write_outbox(outbox, conn, send);
-        self.stats.writes.add(1);
+        let (after, bytes) = took(outbox, offered, outcome);
         self.stats.bytes_out.add(bytes as u64);
         match after {
             After::Empty => {

@@ -1,12 +1,12 @@
 //! A node of several cores, its mesh, and its sockets made of vectors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ringmain_core::limits::TURN_WRITES_MAX;
-use ringmain_core::shard::{Ending, Input, ShardConfig, Verdict, WriteOutcome};
-use ringmain_core::{ConnId, Limits, ShardCore, ShardStats, Target, Tick};
+use ringmain_core::shard::{Ending, Input, ShardConfig, Verdict};
+use ringmain_core::{ConnId, Limits, ShardCore, ShardStats, Target, Tick, WriteOutcome};
 use ringmain_proto::ws::Opcode;
 use ringmain_router::{
     Doorbell, Lane, Mesh, MeshLimits, MeshPort, PeerId, RoomKey, RoomName, ShardFrame,
@@ -253,17 +253,16 @@ impl Node {
             }
         }
         core.handle(self.now, Input::Turn { lane_bytes: 0 });
-        for _ in 0..1 + random.below(TURN_WRITES_MAX) {
-            if !self.write_one(index) {
-                break;
-            }
+        // One flush as the shell makes it, or several small ones.
+        for _ in 0..1 + random.below(3) {
+            self.flush(index, 1 + random.below(TURN_WRITES_MAX));
         }
         let Core { core, port, .. } = &mut self.cores[index];
         core.send_frames(self.now, |to, frame: ShardFrame| port.send(to, frame));
         self.drain(index);
     }
 
-    fn write_one(&mut self, index: usize) -> bool {
+    fn flush(&mut self, index: usize, writes_max: usize) {
         let Node {
             cores,
             sockets,
@@ -274,27 +273,27 @@ impl Node {
         let Core {
             core, clients: of, ..
         } = &mut cores[index];
-        core.poll_write(*now, |conn, slices| {
-            let client = of[&key(conn)];
-            let socket = &mut sockets[client];
-            let mut bytes = Vec::new();
-            slices
-                .iter()
-                .for_each(|slice| bytes.extend_from_slice(slice));
-            assert!(
-                !bytes.is_empty() && !socket.is_blocked,
-                "a write that was not due"
-            );
-            let offered = bytes.len();
-            bytes.truncate(socket.window);
-            if socket.window != OPEN_WINDOW {
-                socket.window -= bytes.len();
+        core.flush(*now, writes_max, |writes, outcomes| {
+            let mut written = HashSet::new();
+            for write in writes {
+                let client = of[&key(write.conn)];
+                assert!(written.insert(client), "two writes on one socket at once");
+                let socket = &mut sockets[client];
+                let mut bytes: Vec<u8> = write.slices.iter().flat_map(|s| s.to_vec()).collect();
+                assert!(
+                    !bytes.is_empty() && !socket.is_blocked,
+                    "a write that was not due"
+                );
+                let offered = bytes.len();
+                bytes.truncate(socket.window);
+                if socket.window != OPEN_WINDOW {
+                    socket.window -= bytes.len();
+                }
+                socket.is_blocked = bytes.len() < offered;
+                outcomes.push(WriteOutcome::Wrote(bytes.len()));
+                clients[client].read(bytes);
             }
-            socket.is_blocked = bytes.len() < offered;
-            let taken = bytes.len();
-            clients[client].read(bytes);
-            WriteOutcome::Wrote(taken)
-        })
+        });
     }
 
     /// Takes what a core has decided.

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ringmain_core::shard::{Ending, Input, ShardConfig, Verdict, WriteOutcome};
-use ringmain_core::{CloseReason, ConnId, DropReason, Limits, ShardCore, ShardStats, Target, Tick};
+use ringmain_core::shard::{Ending, Input, ShardConfig, Verdict};
+use ringmain_core::{
+    CloseReason, ConnId, DropReason, Limits, ShardCore, ShardStats, Target, Tick, WriteOutcome,
+};
 use ringmain_proto::ws::encode::write_masked_frame;
 use ringmain_proto::ws::{Event, Opcode, Parser, ParserSettings, Role};
 use ringmain_router::{Generation, PeerId, RoomKey, RoomName, ShardFrame};
@@ -146,10 +148,10 @@ impl One {
             sent.push((to, frame));
             Ok(())
         });
-        for _ in 0..writes {
-            let sockets = &mut self.sockets;
-            let wrote = self.core.poll_write(self.now, |conn, slices| {
-                let Some(socket) = sockets.get_mut(&conn) else {
+        let sockets = &mut self.sockets;
+        self.core.flush(self.now, writes, |writes, outcomes| {
+            outcomes.extend(writes.iter().map(|write| {
+                let Some(socket) = sockets.get_mut(&write.conn) else {
                     return WriteOutcome::Gone;
                 };
                 socket.writes += 1;
@@ -157,18 +159,16 @@ impl One {
                     socket.is_blocked = true;
                     return WriteOutcome::Wrote(0);
                 }
-                let mut bytes = Vec::new();
-                slices
+                let bytes: Vec<u8> = write
+                    .slices
                     .iter()
-                    .for_each(|slice| bytes.extend_from_slice(slice));
+                    .flat_map(|slice| slice.to_vec())
+                    .collect();
                 let count = bytes.len();
                 socket.read(bytes);
                 WriteOutcome::Wrote(count)
-            });
-            if !wrote {
-                break;
-            }
-        }
+            }));
+        });
         while let Some((conn, verdict)) = self.core.poll_verdict() {
             assert_eq!(verdict, Verdict::Granted);
             self.core.handle(
