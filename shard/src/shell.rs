@@ -162,7 +162,7 @@ impl Shell {
         core.send_frames(now, |to, frame| port.send(to, frame));
         port.ring_touched();
         port.make_room_known();
-        core.flush(now, TURN_WRITES_MAX, |writes, outcomes| {
+        core.flush(TURN_WRITES_MAX, |writes, outcomes| {
             self.send(writes, outcomes)
         });
         self.settle(core);

@@ -14,10 +14,8 @@ use crate::tick::Tick;
 pub struct Connection {
     /// How far it has come.
     pub stage: Stage,
-    /// When it entered the stage.
-    pub since: Tick,
-    /// When it was last heard.
-    pub heard: Tick,
+    /// When it was last heard or, while a ping waits for a sign of life, when that was sent.
+    pub beat: Tick,
     /// The session that it carries.
     pub session: Option<SessionId>,
     /// The unfinished part of its stream.
@@ -30,8 +28,8 @@ pub struct Connection {
     pub reason: Option<CloseReason>,
     /// Not read, until there is room for what its messages need.
     pub pause: Option<Pause>,
-    /// When a ping was sent, if it was not heard since.
-    pub pinged: Option<Tick>,
+    /// A ping waits for a sign of life.
+    pub pinged: bool,
     /// The socket takes no HTTP until it says so.
     pub http_blocked: bool,
 }
@@ -76,23 +74,22 @@ impl Connection {
     pub fn new(now: Tick) -> Self {
         Connection {
             stage: Stage::Http,
-            since: now,
-            heard: now,
+            beat: now,
             session: None,
             parser: Parser::new(),
             unread: None,
             http: None,
             reason: None,
             pause: None,
-            pinged: None,
+            pinged: false,
             http_blocked: false,
         }
     }
 
-    /// Enters a stage.
-    pub fn enter(&mut self, stage: Stage, now: Tick) {
-        self.stage = stage;
-        self.since = now;
+    /// It has given a sign of life, or is taken to have given one.
+    pub fn heard(&mut self, now: Tick) {
+        self.beat = now;
+        self.pinged = false;
     }
 
     /// Whether it is on its way out.

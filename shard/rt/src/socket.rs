@@ -15,7 +15,6 @@ pub struct Socket {
     // monoio's smallest type that waits for a descriptor. What kind of socket it is does not matter:
     // nothing else of it is used.
     pollable: UdpSocket,
-    fd: RawFd,
 }
 
 impl Socket {
@@ -24,10 +23,8 @@ impl Socket {
     /// # Errors
     /// The runtime could not register it.
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
-        let raw = fd.as_raw_fd();
         Ok(Socket {
             pollable: UdpSocket::from_std(std::net::UdpSocket::from(fd))?,
-            fd: raw,
         })
     }
 
@@ -44,7 +41,7 @@ impl Socket {
 
     /// The descriptor, valid in this thread while the socket lives.
     pub fn fd(&self) -> RawFd {
-        self.fd
+        self.pollable.as_raw_fd()
     }
 
     /// Reads what is there into `buffer`, without waiting; zero bytes mean the end.
@@ -55,7 +52,7 @@ impl Socket {
         // SAFETY: the buffer is writable for its length, and the descriptor is this socket's.
         let bytes = unsafe {
             libc::recv(
-                self.fd,
+                self.fd(),
                 buffer.as_mut_ptr().cast(),
                 buffer.len(),
                 libc::MSG_DONTWAIT,
@@ -73,7 +70,7 @@ impl Socket {
         };
         // The peer may have shut it before; either way it is shut.
         // SAFETY: the call touches no memory, and the descriptor is this socket's.
-        unsafe { libc::shutdown(self.fd, how) };
+        unsafe { libc::shutdown(self.fd(), how) };
     }
 }
 

@@ -27,7 +27,6 @@ impl ShardCore {
             self.closes.push_back((conn, Ending::Shutdown));
             return;
         }
-        // Not `enter`: the handshake's deadline runs from the accept.
         connection.stage = Stage::Joining;
         let session = self.sessions.insert(Session {
             conn,
@@ -51,8 +50,8 @@ impl ShardCore {
         if connection.stage != Stage::Granted {
             return;
         }
-        connection.enter(Stage::Open, now);
-        connection.heard = now;
+        connection.stage = Stage::Open;
+        connection.heard(now);
         let http_is_sent = connection.http.is_none();
         self.schedule(now, conn);
         if http_is_sent {
@@ -67,7 +66,7 @@ impl ShardCore {
             .get(conn)
             .is_some_and(|connection| connection.http.is_none())
         {
-            self.flushed(now, conn);
+            self.flushed(conn);
         }
     }
 
@@ -85,7 +84,7 @@ impl ShardCore {
             if let Some(connection) = self.connections.get_mut(conn) {
                 connection.reason = Some(reason);
             }
-            return self.end(now, conn);
+            return self.end(conn);
         };
         let deaf = matches!(
             reason,
@@ -124,7 +123,7 @@ impl ShardCore {
     }
 
     /// The peer has answered our close frame.
-    pub(super) fn close_answered(&mut self, now: Tick, conn: ConnId) {
+    pub(super) fn close_answered(&mut self, conn: ConnId) {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
@@ -136,7 +135,7 @@ impl ShardCore {
             .session
             .and_then(|session| self.sessions.get(session));
         if session.is_none_or(|entry| entry.outbox.is_empty()) {
-            self.end(now, conn);
+            self.end(conn);
         }
     }
 
@@ -180,14 +179,11 @@ impl ShardCore {
         if connection.is_ending() {
             return;
         }
-        connection.enter(
-            Stage::Closing {
-                peer_closed,
-                deaf,
-                half_closed: false,
-            },
-            now,
-        );
+        connection.stage = Stage::Closing {
+            peer_closed,
+            deaf,
+            half_closed: false,
+        };
         connection.reason.get_or_insert(reason);
         let session = connection.session;
         self.read_on(conn);
@@ -215,14 +211,14 @@ impl ShardCore {
     }
 
     /// All is sent on a connection that is being closed.
-    pub(super) fn flushed(&mut self, now: Tick, conn: ConnId) {
+    pub(super) fn flushed(&mut self, conn: ConnId) {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
         match &mut connection.stage {
             Stage::Closing {
                 peer_closed: true, ..
-            } => self.end(now, conn),
+            } => self.end(conn),
             // Closing the socket with unread bytes would reset it, and the peer might never see why.
             Stage::Closing {
                 deaf: true,
@@ -237,14 +233,14 @@ impl ShardCore {
     }
 
     /// Shuts the socket; the connection lives until the shell says that it has ended.
-    pub(super) fn end(&mut self, now: Tick, conn: ConnId) {
+    pub(super) fn end(&mut self, conn: ConnId) {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
         if connection.stage == Stage::Ending {
             return;
         }
-        connection.enter(Stage::Ending, now);
+        connection.stage = Stage::Ending;
         let session = connection.session;
         self.read_on(conn);
         self.wheel.cancel(conn.index);

@@ -30,8 +30,7 @@ impl ShardCore {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
-        connection.heard = now;
-        connection.pinged = None;
+        connection.heard(now);
         self.stats.bytes_in.add(bytes.len() as u64);
         self.stats.reads.add(1);
         match connection.stage {
@@ -43,7 +42,7 @@ impl ShardCore {
                 }
                 None => self.parse(now, conn, bytes),
             },
-            Stage::Closing { deaf: false, .. } => self.await_close(now, conn, bytes),
+            Stage::Closing { deaf: false, .. } => self.await_close(conn, bytes),
             _ => {}
         }
     }
@@ -98,7 +97,7 @@ impl ShardCore {
     }
 
     /// Looks for nothing but the peer's close frame: the connection is being closed.
-    fn await_close(&mut self, now: Tick, conn: ConnId, mut input: &mut [u8]) {
+    fn await_close(&mut self, conn: ConnId, mut input: &mut [u8]) {
         let settings = self.parser_settings;
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
@@ -117,7 +116,7 @@ impl ShardCore {
         self.meter.hold(connection.parser.held_bytes());
         self.meter.release(held);
         if closed {
-            self.close_answered(now, conn);
+            self.close_answered(conn);
         }
     }
 
@@ -248,7 +247,7 @@ impl ShardCore {
             if connection.pause.take().is_none() {
                 continue;
             }
-            connection.heard = now;
+            connection.heard(now);
             let unread = connection.unread.take();
             if let Some(mut unread) = unread {
                 self.meter.release(unread.len());

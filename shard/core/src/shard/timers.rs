@@ -34,10 +34,10 @@ impl ShardCore {
         match connection.stage {
             Stage::Http | Stage::Joining | Stage::Granted => {
                 connection.reason = Some(CloseReason::HandshakeTimeout);
-                self.end(now, conn);
+                self.end(conn);
             }
             Stage::Open => self.heartbeat(now, conn),
-            Stage::Closing { .. } => self.end(now, conn),
+            Stage::Closing { .. } => self.end(conn),
             Stage::Ending => {}
         }
     }
@@ -49,8 +49,7 @@ impl ShardCore {
         let session = connection.session;
         if connection.pause.is_some() {
             // Who is not read cannot be heard.
-            connection.heard = now;
-            connection.pinged = None;
+            connection.heard(now);
         }
         let is_slow = session
             .and_then(|session| self.sessions.get(session)?.slow_since)
@@ -59,28 +58,27 @@ impl ShardCore {
             return self.close_slow(now, conn);
         }
         let interval = self.limits.heartbeat_ms * spread_percent(conn) / 100;
-        match connection.pinged {
-            Some(pinged) if now.since(pinged) >= self.limits.pong_wait_ms => {
-                connection.reason = Some(CloseReason::HeartbeatTimeout);
-                return self.end(now, conn);
+        let silent_ms = now.since(connection.beat);
+        if connection.pinged && silent_ms >= self.limits.pong_wait_ms {
+            connection.reason = Some(CloseReason::HeartbeatTimeout);
+            return self.end(conn);
+        }
+        if !connection.pinged && silent_ms >= interval {
+            connection.beat = now;
+            connection.pinged = true;
+            self.stats.pings.add(1);
+            if let Some(session) = session {
+                self.reply(now, session, Opcode::Ping, Payload::Borrowed(&[]));
             }
-            None if now.since(connection.heard) >= interval => {
-                connection.pinged = Some(now);
-                self.stats.pings.add(1);
-                if let Some(session) = session {
-                    self.reply(now, session, Opcode::Ping, Payload::Borrowed(&[]));
-                }
-            }
-            _ => {}
         }
         self.schedule(now, conn);
     }
 
     /// Sets an open connection's next deadline.
     pub(super) fn schedule(&mut self, now: Tick, conn: ConnId) {
-        let Some(Connection {
+        let Some(&Connection {
+            beat,
             pinged,
-            heard,
             session,
             ..
         }) = self.connections.get(conn)
@@ -88,10 +86,11 @@ impl ShardCore {
             return;
         };
         let interval = self.limits.heartbeat_ms * spread_percent(conn) / 100;
-        let heartbeat = match pinged {
-            Some(pinged) => pinged.plus(self.limits.pong_wait_ms),
-            None => heard.plus(interval),
-        };
+        let heartbeat = beat.plus(if pinged {
+            self.limits.pong_wait_ms
+        } else {
+            interval
+        });
         let slow = session.and_then(|session| self.sessions.get(session)?.slow_since);
         let slow = slow.map(|since| since.plus(self.limits.outbox_soft_ms));
         let at = slow.map_or(heartbeat, |slow| slow.min(heartbeat));

@@ -9,7 +9,6 @@ use crate::encoded::Encoded;
 use crate::limits::TURN_WRITES_MAX;
 use crate::outbox::Outbox;
 use crate::stats::DropReason;
-use crate::tick::Tick;
 use crate::{ConnId, SessionId};
 
 /// What the flush keeps from one time to the next, for its memory alone.
@@ -61,7 +60,6 @@ impl ShardCore {
     /// went, in their order. Returns how many there were.
     pub fn flush(
         &mut self,
-        now: Tick,
         writes_max: usize,
         send: impl FnOnce(&[Write<'_>], &mut Vec<WriteOutcome>),
     ) -> usize {
@@ -79,8 +77,8 @@ impl ShardCore {
         let went = flush.offered.drain(..).zip(flush.outcomes.drain(..));
         for (due, (offered, outcome)) in flush.due.drain(..).zip(went) {
             match due {
-                Due::Http(conn) => self.wrote_http(now, conn, offered, outcome),
-                Due::Session(session) => self.wrote_session(now, session, offered, outcome),
+                Due::Http(conn) => self.wrote_http(conn, offered, outcome),
+                Due::Session(session) => self.wrote_session(session, offered, outcome),
             }
         }
         self.flush = flush;
@@ -145,13 +143,7 @@ impl ShardCore {
         self.prompt.pop_front().map(|session| (session, false))
     }
 
-    fn wrote_session(
-        &mut self,
-        now: Tick,
-        session: SessionId,
-        offered: usize,
-        outcome: WriteOutcome,
-    ) {
+    fn wrote_session(&mut self, session: SessionId, offered: usize, outcome: WriteOutcome) {
         let soft = self.limits.outbox_soft();
         let Some(entry) = self.sessions.get_mut(session) else {
             return;
@@ -176,17 +168,17 @@ impl ShardCore {
                 entry.flush.in_bulk = true;
                 self.bulk.push_back(session);
             }
-            After::Gone => return self.write_failed(now, conn),
+            After::Gone => return self.write_failed(conn),
         }
         if has_room {
             self.unpause(conn, Pause::Outbox);
         }
         if closing && after == After::Empty {
-            self.flushed(now, conn);
+            self.flushed(conn);
         }
     }
 
-    fn wrote_http(&mut self, now: Tick, conn: ConnId, offered: usize, outcome: WriteOutcome) {
+    fn wrote_http(&mut self, conn: ConnId, offered: usize, outcome: WriteOutcome) {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
@@ -198,16 +190,16 @@ impl ShardCore {
         match after {
             After::Empty => {
                 connection.http = None;
-                self.http_sent(now, conn);
+                self.http_sent(conn);
             }
             After::More => self.http_due.push_back(conn),
             After::Blocked => connection.http_blocked = true,
-            After::Gone => self.write_failed(now, conn),
+            After::Gone => self.write_failed(conn),
         }
     }
 
     /// All HTTP is out: what the session has queued may follow.
-    fn http_sent(&mut self, now: Tick, conn: ConnId) {
+    fn http_sent(&mut self, conn: ConnId) {
         let Some(connection) = self.connections.get(conn) else {
             return;
         };
@@ -216,7 +208,7 @@ impl ShardCore {
             .and_then(|session| self.sessions.get(session));
         let is_empty = session.is_none_or(|entry| entry.outbox.is_empty());
         match connection.stage {
-            Stage::Closing { .. } if is_empty => self.flushed(now, conn),
+            Stage::Closing { .. } if is_empty => self.flushed(conn),
             // It may have been upgraded, and even closed again, while the 101 was on its way.
             Stage::Open | Stage::Closing { .. } => self.open_outbox(conn),
             _ => {}
@@ -278,7 +270,7 @@ impl ShardCore {
     }
 
     /// The socket takes nothing any more: what was queued is lost, and counted.
-    fn write_failed(&mut self, now: Tick, conn: ConnId) {
+    fn write_failed(&mut self, conn: ConnId) {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
@@ -290,7 +282,7 @@ impl ShardCore {
                 self.stats.dropped(DropReason::PeerGone, lost);
             }
         }
-        self.end(now, conn);
+        self.end(conn);
     }
 
     /// Whether something is queued for a connection and on its way: not held back by the socket.

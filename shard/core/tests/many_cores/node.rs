@@ -267,13 +267,12 @@ impl Node {
             cores,
             sockets,
             clients,
-            now,
             ..
         } = self;
         let Core {
             core, clients: of, ..
         } = &mut cores[index];
-        core.flush(*now, writes_max, |writes, outcomes| {
+        core.flush(writes_max, |writes, outcomes| {
             let mut written = HashSet::new();
             for write in writes {
                 let client = of[&key(write.conn)];

@@ -149,7 +149,7 @@ impl One {
             Ok(())
         });
         let sockets = &mut self.sockets;
-        self.core.flush(self.now, writes, |writes, outcomes| {
+        self.core.flush(writes, |writes, outcomes| {
             outcomes.extend(writes.iter().map(|write| {
                 let Some(socket) = sockets.get_mut(&write.conn) else {
                     return WriteOutcome::Gone;
