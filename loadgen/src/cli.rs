@@ -77,7 +77,7 @@ pub struct Idle {
 /// How messages are sent.
 #[derive(Debug, Args)]
 pub struct Messages {
-    /// Payload of each message in bytes, 32 or more.
+    /// Payload of each message in bytes, 40 or more.
     #[arg(long, value_name = "B", default_value_t = 64)]
     pub bytes: usize,
     /// Closed loop: messages of each sender that are under way at once.
@@ -157,6 +157,21 @@ pub struct Common {
     /// What a thread sleeps in until a socket, the clock or another thread wakes it.
     #[arg(long, value_enum, default_value_t = Io::Auto)]
     pub io: Io,
+    /// The target's process, whose CPU time and memory are read: a process id, auto (the one that listens
+    /// at the URL's address, if that is on this host) or none.
+    #[arg(long, value_name = "PID", default_value = "auto")]
+    pub server_pid: String,
+    /// The target's metrics in Prometheus' text format, such as http://127.0.0.1:8001/metrics: what grew
+    /// while measuring is reported.
+    #[arg(long, value_name = "URL")]
+    pub metrics: Option<String>,
+    /// From this share of its time on, a busy thread of the load generator makes the run invalid; above 1:
+    /// never.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
+    pub busy_max: f64,
+    /// Open loop: if one message in a hundred is sent so many milliseconds late, the run is invalid.
+    #[arg(long, value_name = "MS", default_value_t = 10.0)]
+    pub lag_max: f64,
     /// Writes the result to standard output as JSON.
     #[arg(long)]
     pub json: bool,

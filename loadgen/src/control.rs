@@ -9,14 +9,17 @@ use ringmain_rt::thread::{self, ThreadSetup};
 use ringmain_rt::{Backend, Bell, clock, cpu};
 
 use crate::clock::Window;
+use crate::delivery::Deliveries;
 use crate::job::Job;
 use crate::layout::Layout;
 use crate::load::Load;
 use crate::load::echo::Echo;
 use crate::load::rooms::{Publishing, Rooms, SharedRooms};
 use crate::measure::Record;
+use crate::observe::{Observer, TargetFindings};
 use crate::plan::Plan;
 use crate::report::progress::Progress;
+use crate::report::timeline::Timeline;
 use crate::settings::{Settings, Work};
 use crate::tally::Count;
 use crate::worker::{Outcome, Worker, WorkerError};
@@ -50,6 +53,12 @@ pub struct Findings {
     pub window_monotonic: Option<(Duration, Duration)>,
     /// CPU time of each worker while measuring, and of the control thread.
     pub cpu: Vec<Duration>,
+    /// The run in stretches.
+    pub timeline: Timeline,
+    /// The proof of delivery.
+    pub deliveries: Deliveries,
+    /// What was found of the target.
+    pub target: Option<TargetFindings>,
     /// From the start until the last connection was opened or failed.
     pub connect_ns: u64,
 }
@@ -65,6 +74,7 @@ pub fn run(
     plan: Plan,
     backend: Backend,
     seed: u64,
+    observer: Observer,
 ) -> Result<Findings, ControlError> {
     let progress = Progress::new(&settings);
     let (job, bells) = Job::new(settings, plan, backend, seed).map_err(ControlError::Start)?;
@@ -75,9 +85,11 @@ pub fn run(
         job,
         workers,
         progress,
+        observer,
         cpu_from: None,
         cpu_to: None,
     };
+    control.observer.before_connecting();
     let window = control.lead();
     control.finish(window, zero)
 }
@@ -134,6 +146,7 @@ struct Control {
     job: Arc<Job>,
     workers: Vec<JoinHandle<Worked>>,
     progress: Progress,
+    observer: Observer,
     cpu_from: Option<Duration>,
     cpu_to: Option<Duration>,
 }
@@ -167,10 +180,12 @@ impl Control {
         self.job.bells.wake_all();
         let clock = self.job.clock;
         self.wait(LOOK, "warming up", |_| clock.now_ns() >= window.from_ns);
+        self.observer.measuring();
         self.cpu_from = Some(cpu::thread_time());
         let words = if holding { "holding" } else { "measuring" };
         self.wait(LOOK, words, |_| clock.now_ns() >= window.to_ns);
         self.cpu_to = Some(cpu::thread_time());
+        self.observer.measured();
         self.wait(LOOK_DRAINING, words, |control| control.job.is_quiet());
         self.drain();
         window
@@ -202,25 +217,38 @@ impl Control {
     }
 
     fn finish(self, window: Option<Window>, zero: Duration) -> Result<Findings, ControlError> {
-        let mut findings = Findings {
-            record: Record::new().map_err(WorkerError::from)?,
+        let interval_ns = self.job.interval_ns;
+        let mut record = Record::new(interval_ns).map_err(WorkerError::from)?;
+        let (mut cpu, mut connect_ns) = (Vec::new(), 0);
+        let (mut intervals, mut deliveries) = (Vec::new(), None);
+        for worker in self.workers {
+            let outcome = worker.join().map_err(|_| ControlError::Panic)??;
+            record.merge(&outcome.record);
+            intervals.push(outcome.record.intervals.into_done());
+            match &mut deliveries {
+                None => deliveries = Some(outcome.deliveries),
+                Some(deliveries) => deliveries.merge(&outcome.deliveries),
+            }
+            cpu.push(outcome.cpu);
+            connect_ns = connect_ns.max(outcome.settled_ns);
+        }
+        if let (Some(from), Some(to)) = (self.cpu_from, self.cpu_to) {
+            cpu.push(to - from);
+        }
+        let connections = record.tally[Count::Connected];
+        let measured = record.tally[Count::ReceivedMeasured];
+        Ok(Findings {
+            target: self.observer.findings(connections, measured),
             window,
             window_monotonic: window.map(|window| {
                 let at = |ns| zero + Duration::from_nanos(ns);
                 (at(window.from_ns), at(window.to_ns))
             }),
-            cpu: Vec::new(),
-            connect_ns: 0,
-        };
-        for worker in self.workers {
-            let outcome = worker.join().map_err(|_| ControlError::Panic)??;
-            findings.record.merge(outcome.record);
-            findings.cpu.push(outcome.cpu);
-            findings.connect_ns = findings.connect_ns.max(outcome.settled_ns);
-        }
-        if let (Some(from), Some(to)) = (self.cpu_from, self.cpu_to) {
-            findings.cpu.push(to - from);
-        }
-        Ok(findings)
+            cpu,
+            timeline: Timeline::new(intervals, interval_ns),
+            deliveries: deliveries.unwrap_or_default(),
+            connect_ns,
+            record,
+        })
     }
 }

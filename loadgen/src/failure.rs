@@ -112,9 +112,9 @@ impl Failures {
     }
 
     /// Adds another thread's.
-    pub fn merge(&mut self, other: Failures) {
-        for (failure, count) in other.kinds.into_values() {
-            self.add_many(failure, count);
+    pub fn merge(&mut self, other: &Failures) {
+        for (failure, count) in other.kinds.values() {
+            self.add_many(failure.clone(), *count);
         }
     }
 

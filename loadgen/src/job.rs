@@ -6,6 +6,7 @@ use ringmain_rt::{Backend, Bell};
 
 use crate::bells::Bells;
 use crate::clock::Clock;
+use crate::intervals::interval_ns;
 use crate::plan::Plan;
 use crate::settings::Settings;
 use crate::stage::StageCell;
@@ -27,6 +28,8 @@ pub struct Job {
     pub run: u32,
     /// Where the run's numbers that look random come from.
     pub seed: u64,
+    /// How long the stretches are in which it is recorded.
+    pub interval_ns: u64,
     /// The run's time.
     pub clock: Clock,
     /// The stage.
@@ -53,6 +56,7 @@ impl Job {
         let (bells, wakes) = Bells::new(plan.threads)?;
         let job = Job {
             boards: (0..plan.threads).map(|_| Board::default()).collect(),
+            interval_ns: interval_ns(settings.warmup_ns.saturating_add(settings.duration_ns)),
             settings,
             plan,
             backend,

@@ -38,7 +38,9 @@ pub struct Link {
 /// A handshake under way.
 #[derive(Debug, Default)]
 pub struct Handshake {
-    /// When connecting began.
+    /// When connecting was to begin.
+    pub due_ns: u64,
+    /// When it began.
     pub begun_ns: u64,
     /// The key sent to the server; empty until the request has been sent.
     pub key: String,
@@ -76,10 +78,11 @@ impl Link {
     }
 
     /// It has a socket now, and is in the handshake.
-    pub fn attach(&mut self, stream: TcpStream, begun_ns: u64) {
+    pub fn attach(&mut self, stream: TcpStream, due_ns: u64, begun_ns: u64) {
         self.stream = Some(stream);
         self.progress = Progress::Connecting;
         self.handshake = Some(Box::new(Handshake {
+            due_ns,
             begun_ns,
             ..Handshake::default()
         }));
@@ -224,7 +227,7 @@ mod tests {
         near.set_nonblocking(true).unwrap();
         let (mut far, _) = listener.accept().unwrap();
         let mut link = Link::new();
-        link.attach(near, 0);
+        link.attach(near, 0, 0);
         let mut out = Outgoing::new(32, Mask::Zero, 1);
         let mut expected = Vec::new();
         while !link.is_stuck() || expected.len() < 9_000_000 {

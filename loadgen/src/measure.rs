@@ -4,6 +4,8 @@ use hdrhistogram::{CreationError, Histogram};
 
 use crate::clock::Window;
 use crate::failure::Failures;
+use crate::intervals::Intervals;
+use crate::payload::Stamp;
 use crate::tally::{Count, Tally};
 
 /// The shortest time that is told from zero, in nanoseconds.
@@ -30,12 +32,18 @@ pub struct Record {
     pub tally: Tally,
     /// How connections failed.
     pub failures: Failures,
-    /// From a message's time to its arrival.
+    /// From the time at which a message was to be sent to its arrival.
     pub latency: Times,
-    /// Open loop: from a message's time to its sending.
+    /// Open loop: from a message's sending to its arrival.
+    pub service: Times,
+    /// Open loop: from the time at which a message was to be sent to its sending.
     pub lag: Times,
-    /// From the beginning to connect to the end of the handshake.
+    /// From the time at which a connection was to begin to the end of its handshake.
     pub handshakes: Times,
+    /// The same from its beginning.
+    pub handshakes_service: Times,
+    /// The run's stretches; they hold the latencies until they end.
+    pub intervals: Intervals,
     /// What is measured.
     pub window: Window,
 }
@@ -45,47 +53,77 @@ impl Record {
     ///
     /// # Errors
     /// As of [`times`].
-    pub fn new() -> Result<Record, CreationError> {
+    pub fn new(interval_ns: u64) -> Result<Record, CreationError> {
         Ok(Record {
             tally: Tally::default(),
             failures: Failures::default(),
             latency: times()?,
+            service: times()?,
             lag: times()?,
             handshakes: times()?,
+            handshakes_service: times()?,
+            intervals: Intervals::new(interval_ns, times()?),
             window: Window::NONE,
         })
     }
 
-    /// A message that was sent, or due, at `sent_ns` has arrived whole and for the first time.
+    /// A message has arrived whole and for the first time.
     #[inline]
-    pub fn received(&mut self, sent_ns: u64, now_ns: u64) {
+    pub fn received(&mut self, stamp: &Stamp, now_ns: u64) {
         self.tally[Count::Received] += 1;
         if self.window.measures(now_ns) {
             self.tally[Count::ReceivedMeasured] += 1;
         }
-        if self.window.measures(sent_ns) {
-            self.latency
-                .saturating_record(now_ns.saturating_sub(sent_ns));
+        if self.window.measures(stamp.time_ns) {
+            let latency_ns = now_ns.saturating_sub(stamp.time_ns);
+            self.intervals.present.saturating_record(latency_ns);
+            if stamp.sent_ns != stamp.time_ns {
+                let service_ns = now_ns.saturating_sub(stamp.sent_ns);
+                self.service.saturating_record(service_ns);
+            }
         }
     }
 
     /// A message of an open loop that was due at `due_ns` is sent.
     #[inline]
     pub fn sent_late(&mut self, due_ns: u64, now_ns: u64) {
+        if self.window.measures(now_ns) {
+            self.tally[Count::SentMeasured] += 1;
+        }
         if self.window.measures(due_ns) {
             self.lag.saturating_record(now_ns.saturating_sub(due_ns));
         }
     }
 
-    /// Adds another thread's.
-    pub fn merge(&mut self, other: Record) {
+    /// A connection that was to begin at `due_ns`, and did at `begun_ns`, is open.
+    pub fn opened(&mut self, due_ns: u64, begun_ns: u64, now_ns: u64) {
+        self.handshakes
+            .saturating_record(now_ns.saturating_sub(due_ns));
+        self.handshakes_service
+            .saturating_record(now_ns.saturating_sub(begun_ns));
+    }
+
+    /// A turn ends; so may an interval.
+    pub fn turn(&mut self, now_ns: u64) {
+        self.intervals.turn(now_ns, &self.tally, &mut self.latency);
+    }
+
+    /// The run is over.
+    pub fn finish(&mut self) {
+        self.intervals.end(&self.tally, &mut self.latency);
+    }
+
+    /// Adds another thread's, but for its intervals.
+    pub fn merge(&mut self, other: &Record) {
         self.tally.add(&other.tally);
-        self.failures.merge(other.failures);
+        self.failures.merge(&other.failures);
         // All histograms have the same bounds, so adding one never fails.
         for (mine, theirs) in [
-            (&mut self.latency, other.latency),
-            (&mut self.lag, other.lag),
-            (&mut self.handshakes, other.handshakes),
+            (&mut self.latency, &other.latency),
+            (&mut self.service, &other.service),
+            (&mut self.lag, &other.lag),
+            (&mut self.handshakes, &other.handshakes),
+            (&mut self.handshakes_service, &other.handshakes_service),
         ] {
             let _ = mine.add(theirs);
         }

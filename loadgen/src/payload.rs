@@ -7,15 +7,16 @@
 //! | 8-11 | the publisher |
 //! | 12-15 | check of the other fields and of the length |
 //! | 16-23 | the publisher's number of the message, from 0 |
-//! | 24-31 | when it was sent, or was to be sent: nanoseconds of the run |
-//! | 32- | filling, derived from the check and the number |
+//! | 24-31 | when it was to be sent: nanoseconds of the run |
+//! | 32-39 | when it was sent: the same, but in an open loop |
+//! | 40- | filling, derived from the check and the number |
 //!
 //! All numbers are little-endian.
 
 use crate::random::{GOLDEN, mix};
 
 /// The bytes before the filling; no message is shorter.
-pub const HEADER_BYTES: usize = 32;
+pub const HEADER_BYTES: usize = 40;
 /// Fillings of messages up to this length are checked byte by byte, of longer ones in samples.
 const CHECKED_WHOLE_BYTES: usize = 256;
 /// Words of the filling that are looked at in a message that is not checked whole.
@@ -32,15 +33,19 @@ pub struct Stamp {
     pub publisher: u32,
     /// How many messages the publisher sent before.
     pub sequence: u64,
-    /// When it was sent or, in an open loop, was to be sent.
+    /// When it was to be sent; latency counts from here.
     pub time_ns: u64,
+    /// When it was sent: the same but in an open loop, which may be behind its schedule.
+    pub sent_ns: u64,
 }
 
 impl Stamp {
     #[inline]
     fn check(&self, bytes: usize) -> u32 {
         let who = u64::from(self.run) << 32 | u64::from(self.publisher);
-        let when = self.sequence.wrapping_mul(GOLDEN) ^ self.time_ns.rotate_left(32);
+        let when = self.sequence.wrapping_mul(GOLDEN)
+            ^ self.time_ns.rotate_left(32)
+            ^ self.sent_ns.rotate_left(17);
         let mixed = mix(mix(who ^ bytes as u64) ^ when);
         (mixed >> 32) as u32
     }
@@ -57,6 +62,7 @@ impl Stamp {
         out.extend_from_slice(&check.to_le_bytes());
         out.extend_from_slice(&self.sequence.to_le_bytes());
         out.extend_from_slice(&self.time_ns.to_le_bytes());
+        out.extend_from_slice(&self.sent_ns.to_le_bytes());
         out.resize(bytes.max(HEADER_BYTES), 0);
         let filling = Filling::new(check, self.sequence);
         let (words, rest) = out[HEADER_BYTES..].as_chunks_mut::<WORD_BYTES>();
@@ -85,6 +91,8 @@ impl Stamp {
             number_high,
             time_low,
             time_high,
+            sent_low,
+            sent_high,
         ] = fields
         else {
             return None;
@@ -94,6 +102,7 @@ impl Stamp {
             publisher: u32::from_le_bytes(*publisher),
             sequence: join(*number_low, *number_high),
             time_ns: join(*time_low, *time_high),
+            sent_ns: join(*sent_low, *sent_high),
         };
         let check = u32::from_le_bytes(*check);
         let whole = *magic == MAGIC
@@ -162,12 +171,13 @@ mod tests {
     }
 
     fn stamps() -> impl Strategy<Value = Stamp> {
-        (any::<u32>(), any::<u32>(), any::<u64>(), any::<u64>()).prop_map(
-            |(run, publisher, sequence, time_ns)| Stamp {
+        any::<(u32, u32, u64, u64, u64)>().prop_map(
+            |(run, publisher, sequence, time_ns, sent_ns)| Stamp {
                 run,
                 publisher,
                 sequence,
                 time_ns,
+                sent_ns,
             },
         )
     }
@@ -207,6 +217,7 @@ mod tests {
                 publisher: 2,
                 sequence,
                 time_ns: 3,
+                sent_ns: 4,
             };
             let mut message = message(stamp, bytes);
             message[9_000] ^= 0x10;
@@ -222,6 +233,7 @@ mod tests {
             publisher: 2,
             sequence: 0,
             time_ns: 3,
+            sent_ns: 4,
         };
         let mut message = message(stamp, 16 * 1024);
         message[HEADER_BYTES..].rotate_left(WORD_BYTES);

@@ -27,6 +27,17 @@ pub struct Sequences {
     /// By pair: the missing numbers as ranges, first to one past the last.
     missing: HashMap<usize, BTreeMap<u64, u64>>,
     gaps: usize,
+    /// By pair: messages that came again, and messages that came late.
+    disorder: HashMap<usize, Disorder>,
+}
+
+/// What was amiss with the messages of one pair, beside those that are missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Disorder {
+    /// Messages that came again.
+    pub duplicated: u64,
+    /// Messages that came after a later one.
+    pub reordered: u64,
 }
 
 impl Sequences {
@@ -36,7 +47,21 @@ impl Sequences {
             next: vec![0; pairs],
             missing: HashMap::new(),
             gaps: 0,
+            disorder: HashMap::new(),
         }
+    }
+
+    /// Messages of a pair that have come, each counted once.
+    pub fn received(&self, pair: usize) -> u64 {
+        let missing: u64 = self.missing.get(&pair).map_or(0, |ranges| {
+            ranges.iter().map(|(first, end)| end - first).sum()
+        });
+        self.next[pair] - missing
+    }
+
+    /// What was amiss with a pair.
+    pub fn disorder(&self, pair: usize) -> Disorder {
+        self.disorder.get(&pair).copied().unwrap_or_default()
     }
 
     /// A message has come.
@@ -52,6 +77,16 @@ impl Sequences {
 
     #[cold]
     fn observe_disorder(&mut self, pair: usize, sequence: u64) -> Arrival {
+        let arrival = self.find_place(pair, sequence);
+        match arrival {
+            Arrival::InOrder | Arrival::Early => {}
+            Arrival::Late => self.disorder.entry(pair).or_default().reordered += 1,
+            Arrival::Duplicate => self.disorder.entry(pair).or_default().duplicated += 1,
+        }
+        arrival
+    }
+
+    fn find_place(&mut self, pair: usize, sequence: u64) -> Arrival {
         let next = self.next[pair];
         if sequence > next {
             if self.gaps < GAPS_MAX {
@@ -124,10 +159,7 @@ mod tests {
                 prop_assert_eq!(sequences.observe(pair, sequence), oracles[pair].observe(sequence));
             }
             for (pair, oracle) in oracles.iter().enumerate() {
-                let missing: u64 = sequences.missing.get(&pair).map_or(0, |ranges| {
-                    ranges.iter().map(|(first, end)| end - first).sum()
-                });
-                prop_assert_eq!(sequences.next[pair] - missing, oracle.seen.len() as u64);
+                prop_assert_eq!(sequences.received(pair), oracle.seen.len() as u64);
             }
             let gaps: usize = sequences.missing.values().map(BTreeMap::len).sum();
             prop_assert_eq!(sequences.gaps, gaps);

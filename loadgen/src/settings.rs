@@ -71,6 +71,17 @@ pub enum SourceChoice {
     Count(u32),
 }
 
+/// Which process is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerPid {
+    /// The one that listens at the target's address, if that is on this host.
+    Auto,
+    /// This one.
+    Of(u32),
+    /// None.
+    None,
+}
+
 /// What a run shall do.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -104,6 +115,14 @@ pub struct Settings {
     pub io: IoChoice,
     /// Source addresses.
     pub sources: SourceChoice,
+    /// The target's process.
+    pub server_pid: ServerPid,
+    /// Where the target's metrics are.
+    pub metrics_url: Option<String>,
+    /// The share of its time from which on a thread is the bottleneck.
+    pub busy_max: f64,
+    /// How late one message in a hundred of an open loop may be sent.
+    pub lag_max_ns: u64,
     /// The result is wanted as JSON.
     pub json: bool,
     /// Nothing but the result is wanted.
@@ -194,6 +213,10 @@ impl Settings {
                 cli::Io::Epoll => IoChoice::Epoll,
             },
             sources: source_choice(&common.source_addresses)?,
+            server_pid: server_pid(&common.server_pid)?,
+            metrics_url: common.metrics.clone(),
+            busy_max: positive("--busy-max", common.busy_max)?,
+            lag_max_ns: to_ns(positive("--lag-max", common.lag_max)? / 1e3),
             json: common.json,
             quiet: common.quiet,
         })
@@ -282,6 +305,19 @@ fn source_choice(given: &str) -> Result<SourceChoice, SettingsError> {
     }
 }
 
+fn server_pid(given: &str) -> Result<ServerPid, SettingsError> {
+    match (given, given.parse()) {
+        ("auto", _) => Ok(ServerPid::Auto),
+        ("none", _) => Ok(ServerPid::None),
+        (_, Ok(id @ 1..)) => Ok(ServerPid::Of(id)),
+        _ => Err(bounds(
+            "--server-pid",
+            given,
+            "a process id of this host, auto or none",
+        )),
+    }
+}
+
 fn at_least(option: &'static str, value: u32, min: u32) -> Result<u32, SettingsError> {
     if value < min {
         return Err(bounds(option, value, format!("{min} or more")));
@@ -338,7 +374,7 @@ mod tests {
     #[test]
     fn what_cannot_work_is_refused_and_the_error_says_what_would() {
         for (words, wanted) in [
-            ("echo --url ws://h/ --bytes 31", "32 to"),
+            ("echo --url ws://h/ --bytes 39", "40 to"),
             ("echo --url ws://h/ --in-flight 0", "1 to"),
             ("echo --url ws://h/ --connections 0", "1 or more"),
             ("echo --url ws://h/ --rate-messages 0", "above 0"),

@@ -20,6 +20,8 @@ pub enum Count {
     Dropped,
     /// Messages sent.
     Sent,
+    /// Of those of an open loop, the ones that were sent while measuring.
+    SentMeasured,
     /// Messages of an open loop whose time came but which the socket had no room for.
     Unsent,
     /// Messages that should arrive: one for each message sent and each receiver of it.

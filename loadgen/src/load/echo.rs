@@ -1,6 +1,9 @@
 //! Echo: every connection gets each of its messages back.
 
+use std::collections::HashMap;
+
 use crate::clock::Window;
+use crate::delivery::{Deliveries, Delivery};
 use crate::layout::Layout;
 use crate::load::{Due, Load, OpenLoop, Sender};
 use crate::measure::Record;
@@ -24,6 +27,8 @@ pub struct Echo {
     sequences: Sequences,
     /// Messages sent, by link.
     sent: Vec<u64>,
+    /// Messages that came changed, by link.
+    corrupt: HashMap<usize, u64>,
 }
 
 impl Echo {
@@ -39,10 +44,11 @@ impl Echo {
             begun: 0,
             sequences: Sequences::new(layout.pairs()),
             sent: vec![0; layout.links()],
+            corrupt: HashMap::new(),
         }
     }
 
-    fn stamp(&mut self, link: usize, time_ns: u64) -> Stamp {
+    fn stamp(&mut self, link: usize, time_ns: u64, sent_ns: u64) -> Stamp {
         let sequence = self.sent[link];
         self.sent[link] += 1;
         Stamp {
@@ -50,6 +56,7 @@ impl Echo {
             publisher: self.layout.id(link),
             sequence,
             time_ns,
+            sent_ns,
         }
     }
 
@@ -66,7 +73,7 @@ impl Echo {
             }
             for _ in 0..in_flight {
                 sender.record.tally[Count::Expected] += 1;
-                sender.push(self.stamp(link, now_ns));
+                sender.push(self.stamp(link, now_ns, now_ns));
             }
             sender.flush(link);
         }
@@ -107,6 +114,7 @@ impl Load for Echo {
     ) {
         let Some(stamp) = Stamp::read(message, self.bytes) else {
             record.tally[Count::Corrupt] += 1;
+            *self.corrupt.entry(link).or_default() += 1;
             return;
         };
         let is_own = stamp.run == self.run && stamp.publisher == self.layout.id(link);
@@ -122,11 +130,11 @@ impl Load for Echo {
                 return;
             }
         }
-        record.received(stamp.time_ns, now_ns);
+        record.received(&stamp, now_ns);
         if self.open_loop.is_none() && now_ns < self.window.to_ns {
             record.tally[Count::Sent] += 1;
             record.tally[Count::Expected] += 1;
-            let stamp = self.stamp(link, now_ns);
+            let stamp = self.stamp(link, now_ns, now_ns);
             out.push(stamp);
         }
     }
@@ -140,7 +148,7 @@ impl Load for Echo {
                 };
                 let due = open_loop.turn(now_ns, sender, |link, _, due_ns, sender| {
                     sender.record.tally[Count::Expected] += 1;
-                    sender.push(self.stamp(link, due_ns));
+                    sender.push(self.stamp(link, due_ns, now_ns));
                 });
                 self.open_loop = Some(open_loop);
                 due
@@ -152,6 +160,22 @@ impl Load for Echo {
         match &self.open_loop {
             Some(open_loop) => open_loop.is_over(),
             None => now_ns >= self.window.to_ns,
+        }
+    }
+
+    fn account(&self, deliveries: &mut Deliveries) {
+        for (link, &sent) in self.sent.iter().enumerate() {
+            let disorder = self.sequences.disorder(link);
+            *deliveries.of(self.layout.id(link)) = Delivery {
+                sent,
+                expected: sent,
+                received: self.sequences.received(link),
+                duplicated: disorder.duplicated,
+                reordered: disorder.reordered,
+            };
+        }
+        for (&link, corrupt) in &self.corrupt {
+            *deliveries.corrupt.entry(self.layout.id(link)).or_default() += corrupt;
         }
     }
 

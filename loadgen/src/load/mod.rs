@@ -4,6 +4,7 @@ pub mod echo;
 pub mod rooms;
 
 use crate::clock::Window;
+use crate::delivery::Deliveries;
 use crate::links::Links;
 use crate::measure::Record;
 use crate::outgoing::Outgoing;
@@ -60,6 +61,10 @@ pub trait Load {
 
     /// Whether nothing more will be sent.
     fn is_quiet(&self, now_ns: u64) -> bool;
+
+    /// Adds what this thread knows of the messages: those that its publishers sent, and those that its
+    /// connections received.
+    fn account(&self, deliveries: &mut Deliveries);
 
     /// Whether another thread has given it something to do since its last turn.
     fn has_news(&self) -> bool;

@@ -1,11 +1,13 @@
 //! Rooms: what a publisher sends, every other member of its room must receive. Fan-out, and the rooms
 //! of idle connections.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::bells::Bells;
 use crate::clock::{SECOND_NS, Window};
+use crate::delivery::Deliveries;
 use crate::flights::{Flights, Landings, Ready};
 use crate::layout::Layout;
 use crate::load::{Due, Load, OpenLoop, Sender};
@@ -101,6 +103,10 @@ pub struct Rooms {
     /// By publisher of this thread.
     open_publishers: Vec<bool>,
     sent: Vec<u64>,
+    /// Deliveries that these should cause.
+    expected: Vec<u64>,
+    /// By room: messages that came changed.
+    corrupt: HashMap<u32, u64>,
     settled: bool,
 }
 
@@ -138,6 +144,8 @@ impl Rooms {
             members: vec![0; layout.rooms()],
             open_publishers: vec![false; publishers],
             sent: vec![0; publishers],
+            expected: vec![0; publishers],
+            corrupt: HashMap::new(),
             settled: false,
         }
     }
@@ -156,11 +164,13 @@ impl Rooms {
     }
 
     /// Makes the next message of a publisher of this thread, and counts whom it must reach.
-    fn stamp(&mut self, link: usize, time_ns: u64, record: &mut Record) -> Stamp {
+    fn stamp(&mut self, link: usize, time_ns: u64, sent_ns: u64, record: &mut Record) -> Stamp {
         let publisher = self.layout.id(link);
         let room = self.layout.room(publisher) as usize;
         let members = u64::from(self.shared.members[room].load(Ordering::Relaxed));
-        record.tally[Count::Expected] += members.saturating_sub(u64::from(!self.own));
+        let expected = members.saturating_sub(u64::from(!self.own));
+        record.tally[Count::Expected] += expected;
+        self.expected[link] += expected;
         let sequence = self.sent[link];
         self.sent[link] += 1;
         Stamp {
@@ -168,6 +178,7 @@ impl Rooms {
             publisher,
             sequence,
             time_ns,
+            sent_ns,
         }
     }
 
@@ -198,7 +209,7 @@ impl Rooms {
                 break;
             }
             self.shared.flights.launch(publisher, number, others);
-            let stamp = self.stamp(link, now_ns, sender.record);
+            let stamp = self.stamp(link, now_ns, now_ns, sender.record);
             sender.push(stamp);
             any = true;
         }
@@ -252,7 +263,7 @@ impl Rooms {
             return Due::Never;
         };
         let due = open_loop.turn(now_ns, sender, |link, _, due_ns, sender| {
-            let stamp = self.stamp(link, due_ns, sender.record);
+            let stamp = self.stamp(link, due_ns, now_ns, sender.record);
             sender.push(stamp);
         });
         self.sending = Sending::Open(Some(open_loop));
@@ -272,7 +283,7 @@ impl Rooms {
             let link = *done;
             *done += 1;
             if sender.links.is_open(link) {
-                let stamp = self.stamp(link, now_ns, sender.record);
+                let stamp = self.stamp(link, now_ns, now_ns, sender.record);
                 sender.push(stamp);
                 sender.flush(link);
             }
@@ -362,6 +373,8 @@ impl Load for Rooms {
     ) {
         let Some(stamp) = Stamp::read(message, self.bytes) else {
             record.tally[Count::Corrupt] += 1;
+            let room = self.layout.room(self.layout.id(link));
+            *self.corrupt.entry(room).or_default() += 1;
             return;
         };
         let publisher = stamp.publisher;
@@ -378,7 +391,7 @@ impl Load for Rooms {
                 return;
             }
         }
-        record.received(stamp.time_ns, now_ns);
+        record.received(&stamp, now_ns);
         let receivers = self.receivers(publisher);
         if let Sending::Closed { landings, .. } = &mut self.sending
             && landings.arrive(publisher, stamp.sequence, receivers)
@@ -401,6 +414,29 @@ impl Load for Rooms {
             Sending::Closed { .. } | Sending::Nothing => now_ns >= self.window.to_ns,
             Sending::Open(open_loop) => open_loop.as_ref().is_some_and(OpenLoop::is_over),
             Sending::Probe { done } => now_ns >= self.window.to_ns && *done == self.sent.len(),
+        }
+    }
+
+    fn account(&self, deliveries: &mut Deliveries) {
+        for (link, (&sent, &expected)) in self.sent.iter().zip(&self.expected).enumerate() {
+            let delivery = deliveries.of(self.layout.id(link));
+            delivery.sent += sent;
+            delivery.expected += expected;
+        }
+        for link in 0..self.layout.links() {
+            let room = self.layout.room(self.layout.id(link));
+            for publisher in self.layout.publishers_of(room) {
+                if let Some(pair) = self.layout.pair(link, publisher) {
+                    let disorder = self.sequences.disorder(pair);
+                    let delivery = deliveries.of(publisher);
+                    delivery.received += self.sequences.received(pair);
+                    delivery.duplicated += disorder.duplicated;
+                    delivery.reordered += disorder.reordered;
+                }
+            }
+        }
+        for (&room, corrupt) in &self.corrupt {
+            *deliveries.corrupt.entry(room).or_default() += corrupt;
         }
     }
 

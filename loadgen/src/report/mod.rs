@@ -1,31 +1,46 @@
 //! The result of a run, for people and for programs.
 
+pub mod host;
 pub mod progress;
 pub mod table;
+pub mod timeline;
+mod validity;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hdrhistogram::CreationError;
 use ringmain_rt::Backend;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::to_seconds;
 use crate::control::Findings;
+use crate::delivery::DeliveryRow;
 use crate::measure::Times;
+use crate::observe::TargetFindings;
 use crate::plan::Plan;
 use crate::settings::{Pace, Settings, Work};
 use crate::tally::Count;
+use host::HostFacts;
+use timeline::Moment;
+
+/// Rows of the proof of delivery that a report has.
+const DELIVERY_ROWS_MAX: usize = 10_000;
 
 /// What `--json` writes. Times are in the unit that the name ends with; counts are of the whole run,
 /// warming up included, rates and latencies of the measurement alone.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
-    /// `echo`, `fanout` or `idle`.
-    pub mode: &'static str,
+    /// Whether the figures can be taken at their word: the load generator was not what held them down.
+    pub valid: bool,
+    /// Why not.
+    pub invalid_because: Vec<String>,
+    /// The scenario.
+    pub mode: String,
     /// `closed`: latency is of messages sent as answers allowed. `open`: sent by the clock, and counted
     /// from the time at which each was due. `None` where none are sent.
     #[serde(rename = "loop")]
-    pub loop_kind: Option<&'static str>,
+    pub loop_kind: Option<String>,
     /// The target.
     pub url: String,
     /// Connections asked for.
@@ -48,6 +63,9 @@ pub struct Report {
     pub in_flight: Option<u32>,
     /// Messages a second asked for, in an open loop.
     pub messages_per_second_offered: Option<f64>,
+    /// Messages a second sent in an open loop's measurement; below those asked for, the load generator or
+    /// the server's unread sockets held them up.
+    pub messages_per_second_sent: Option<f64>,
     /// The measurement; of holding the connections in `idle`.
     pub duration_seconds: f64,
     /// Sending before it.
@@ -84,10 +102,16 @@ pub struct Report {
     pub bytes_per_second: f64,
     /// From sending, or from being due in an open loop, to arrival.
     pub latency_microseconds: Option<Percentiles>,
+    /// Open loop: from being sent to arrival, whatever the delay before.
+    pub service_microseconds: Option<Percentiles>,
+    /// The distribution of the latency, finer towards its end.
+    pub latency_curve: Vec<CurvePoint>,
     /// Open loop: from being due to being sent. Large values mean that the load generator was too slow.
     pub send_lag_microseconds: Option<Percentiles>,
-    /// From the beginning to connect to the end of the handshake.
+    /// From when a connection was to begin, by `--rate`, to the end of its handshake.
     pub handshake_microseconds: Option<Percentiles>,
+    /// From its beginning to the end of its handshake.
+    pub handshake_service_microseconds: Option<Percentiles>,
     /// From the start until the last connection was opened or failed.
     pub connect_seconds: f64,
     /// Handshakes a second in that time.
@@ -96,21 +120,33 @@ pub struct Report {
     pub cpu_seconds: f64,
     /// CPU time of the busiest thread in the measurement, divided by its duration.
     pub busy_share: f64,
+    /// The same share of each thread.
+    pub busy_shares: Vec<f64>,
+    /// The run in stretches of a second or more, from its start.
+    pub timeline: Vec<Moment>,
+    /// By room and publisher, those with something amiss first.
+    pub deliveries: Vec<DeliveryRow>,
+    /// Rows that found no room there.
+    pub deliveries_left_out: usize,
     /// Threads that carried connections.
     pub threads: usize,
     /// The cores they were pinned to.
     pub cpus: Vec<usize>,
     /// `io_uring` or `epoll`.
     pub io: String,
+    /// The host of the load.
+    pub host: HostFacts,
+    /// What the target says of itself, and its kernel of its process; `None` if neither was asked.
+    pub target: Option<TargetFindings>,
     /// Connections that failed or were lost, by kind; and those that the server did not close when asked to.
     pub errors: BTreeMap<String, u64>,
     /// What is known of these errors, and what to do.
-    #[serde(skip)]
+    #[serde(default)]
     pub hints: Vec<String>,
 }
 
 /// Points of a distribution, in microseconds.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Percentiles {
     /// Half were no more.
     pub p50: f64,
@@ -126,6 +162,39 @@ pub struct Percentiles {
     pub mean: f64,
     /// How many there were.
     pub count: u64,
+}
+
+/// One point of a distribution.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// The share of the values, from 0 to 1, that are no more.
+    pub quantile: f64,
+    /// Than this.
+    pub microseconds: f64,
+}
+
+/// The points of a distribution at 0, 0.1 ... 0.9, then ever closer to 1 as long as values are left.
+fn curve(times: &Times) -> Vec<CurvePoint> {
+    let mut points = Vec::new();
+    if times.is_empty() {
+        return points;
+    }
+    let mut left = 1.0;
+    while left * times.len() as f64 >= 0.5 {
+        points.extend((0..9).map(|step| {
+            let quantile = 1.0 - left * (1.0 - f64::from(step) / 10.0);
+            CurvePoint {
+                quantile,
+                microseconds: times.value_at_quantile(quantile) as f64 / 1e3,
+            }
+        }));
+        left /= 10.0;
+    }
+    points.push(CurvePoint {
+        quantile: 1.0,
+        microseconds: times.max() as f64 / 1e3,
+    });
+    points
 }
 
 impl Percentiles {
@@ -149,7 +218,15 @@ impl Percentiles {
 
 impl Report {
     /// Puts a run's findings together.
-    pub fn new(settings: &Settings, plan: &Plan, backend: Backend, findings: &Findings) -> Report {
+    ///
+    /// # Errors
+    /// Never with the bounds that are used.
+    pub fn new(
+        settings: &Settings,
+        plan: &Plan,
+        backend: Backend,
+        findings: &Findings,
+    ) -> Result<Report, CreationError> {
         let record = &findings.record;
         let count = |count| record.tally[count];
         let window = findings.window;
@@ -169,9 +246,21 @@ impl Report {
         let connect_seconds = to_seconds(findings.connect_ns);
         let cpu_busiest = findings.cpu.iter().max().copied().unwrap_or_default();
         let names = Names::of(settings);
-        Report {
-            mode: names.mode,
-            loop_kind: names.loop_kind,
+        let busy_shares: Vec<f64> = findings
+            .cpu
+            .iter()
+            .map(|cpu| a_second(cpu.as_secs_f64()))
+            .collect();
+        let sent_a_second = a_second(count(Count::SentMeasured) as f64);
+        let (deliveries, deliveries_left_out) = findings.deliveries.rows(
+            |publisher| publisher % names.rooms.unwrap_or(1),
+            DELIVERY_ROWS_MAX,
+        );
+        let mut report = Report {
+            valid: true,
+            invalid_because: Vec::new(),
+            mode: names.mode.to_owned(),
+            loop_kind: names.loop_kind.map(str::to_owned),
             url: settings.target.url.clone(),
             connections: settings.connections,
             connected: count(Count::Connected),
@@ -183,6 +272,7 @@ impl Report {
             payload_bytes: settings.bytes,
             in_flight: names.in_flight,
             messages_per_second_offered: names.rate,
+            messages_per_second_sent: names.rate.map(|_| sent_a_second),
             duration_seconds: duration,
             warmup_seconds: to_seconds(settings.warmup_ns),
             measured_from: findings
@@ -203,18 +293,30 @@ impl Report {
             messages_per_second: measured,
             bytes_per_second: measured * settings.bytes as f64,
             latency_microseconds: Percentiles::of(&record.latency),
+            service_microseconds: Percentiles::of(&record.service),
+            latency_curve: curve(&record.latency),
             send_lag_microseconds: Percentiles::of(&record.lag),
             handshake_microseconds: Percentiles::of(&record.handshakes),
+            handshake_service_microseconds: Percentiles::of(&record.handshakes_service),
             connect_seconds,
             handshakes_per_second: count(Count::Connected) as f64 / connect_seconds.max(1e-9),
             cpu_seconds: findings.cpu.iter().sum::<Duration>().as_secs_f64(),
             busy_share: a_second(cpu_busiest.as_secs_f64()),
+            busy_shares,
+            timeline: findings.timeline.moments()?,
+            deliveries,
+            deliveries_left_out,
             threads: plan.threads,
             cpus: plan.cpus.clone(),
             io: backend.to_string(),
+            host: HostFacts::look(),
+            target: findings.target.clone(),
             errors: record.failures.counts(),
             hints: record.failures.hints(),
-        }
+        };
+        report.invalid_because = validity::doubts(&report, settings);
+        report.valid = report.invalid_because.is_empty();
+        Ok(report)
     }
 
     /// What is amiss, in words; empty if nothing is.

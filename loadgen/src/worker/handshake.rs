@@ -24,12 +24,13 @@ impl<L: Load> Worker<L> {
         &self,
         state: &mut State<L>,
         link: usize,
+        due_ns: u64,
     ) -> Result<(), Failure> {
         let begun_ns = self.job.clock.now_ns();
         let from = self.job.plan.sources.address(self.layout.id(link));
         let stream = connect::connect(from, self.job.plan.address)?;
         self.watch.add(stream.as_fd(), link as u64)?;
-        state.links.get(link).attach(stream, begun_ns);
+        state.links.get(link).attach(stream, due_ns, begun_ns);
         Ok(())
     }
 
@@ -66,7 +67,7 @@ impl<L: Load> Worker<L> {
                 ClientHandshake::Refused { status } => return Err(Failure::Status(status)),
                 ClientHandshake::Invalid(error) => return Err(Failure::Response(error)),
                 ClientHandshake::Done { consumed } => {
-                    self.opened(state, link, handshake.begun_ns);
+                    self.opened(state, link, (handshake.due_ns, handshake.begun_ns));
                     // Frames that came with it.
                     let flow = self.handle(state, link, &mut handshake.head[consumed..]);
                     match flow {
@@ -90,10 +91,10 @@ impl<L: Load> Worker<L> {
         state.links.get(link).send(&mut state.out);
     }
 
-    fn opened(&self, state: &mut State<L>, link: usize, begun_ns: u64) {
-        let took_ns = self.job.clock.now_ns().saturating_sub(begun_ns);
+    fn opened(&self, state: &mut State<L>, link: usize, (due_ns, begun_ns): (u64, u64)) {
+        let now_ns = self.job.clock.now_ns();
         state.links.get(link).progress = Progress::Open;
-        state.record.handshakes.saturating_record(took_ns);
+        state.record.opened(due_ns, begun_ns, now_ns);
         state.record.tally[Count::Connecting] -= 1;
         state.record.tally[Count::Connected] += 1;
         state.record.tally[Count::Open] += 1;

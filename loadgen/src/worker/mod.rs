@@ -18,6 +18,7 @@ use hdrhistogram::CreationError;
 use ringmain_proto::ws::{ParserSettings, Role};
 use ringmain_rt::{Alarm, Bell, ReadyList, Turns, Watch, driver};
 
+use crate::delivery::Deliveries;
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::layout::Layout;
@@ -65,6 +66,8 @@ impl WorkerError {
 pub struct Outcome {
     /// Counts and measurements.
     pub record: Record,
+    /// What is known of the messages.
+    pub deliveries: Deliveries,
     /// CPU time, user and system, while measuring.
     pub cpu: Duration,
     /// When the last connection was opened or failed, in the run's time.
@@ -107,7 +110,7 @@ impl<L: Load + 'static> Worker<L> {
         layout: Layout,
         load: L,
     ) -> Result<Outcome, WorkerError> {
-        let record = Record::new()?;
+        let record = Record::new(job.interval_ns)?;
         let backend = job.backend;
         driver::run(backend, async move {
             let worker = Rc::new(Worker {
@@ -184,8 +187,12 @@ impl<L: Load + 'static> Worker<L> {
         if let Some(error) = state.turn.error.take() {
             return Err(error);
         }
+        state.record.finish();
+        let mut deliveries = Deliveries::new(self.layout.publishers());
+        state.load.account(&mut deliveries);
         Ok(Outcome {
             record: state.record.clone(),
+            deliveries,
             cpu: state.turn.cpu_measured(),
             settled_ns: state.turn.settled_ns(),
         })

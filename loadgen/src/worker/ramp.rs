@@ -40,7 +40,7 @@ impl<L: Load> Worker<L> {
             // The run's connections take turns over the threads, so each thread knows its own times.
             let due_ns = settings
                 .handshake_rate
-                .map_or(0, |rate| to_ns(f64::from(self.layout.id(link)) / rate));
+                .map_or(now_ns, |rate| to_ns(f64::from(self.layout.id(link)) / rate));
             if due_ns > now_ns {
                 return Due::At(due_ns);
             }
@@ -48,7 +48,7 @@ impl<L: Load> Worker<L> {
             state.record.tally[Count::Connecting] += 1;
             let deadline_ns = now_ns.saturating_add(settings.handshake_timeout_ns);
             state.ramp.deadlines.push_back((deadline_ns, link));
-            if let Err(failure) = self.begin_connecting(state, link) {
+            if let Err(failure) = self.begin_connecting(state, link, due_ns) {
                 state.fail(link, failure);
             }
         }

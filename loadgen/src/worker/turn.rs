@@ -83,6 +83,7 @@ impl<L: Load> Worker<L> {
             },
         };
         self.publish(state);
+        state.record.turn(now_ns);
         self.sleep_until(state, due, now_ns, stage)
     }
 

@@ -9,7 +9,7 @@ const SHORT: &str = "--duration 0.4 --warmup 0.1 --io";
 fn echo_in_a_closed_loop() {
     let url = start(Conduct::Good);
     for io in ["epoll", "auto"] {
-        for more in ["", "--threads 3 --in-flight 4", "--mask zero --bytes 32"] {
+        for more in ["", "--threads 3 --in-flight 4", "--mask zero --bytes 40"] {
             let run = run(&format!(
                 "echo --url {url}/echo --connections 20 {SHORT} {io} {more}"
             ));

@@ -55,7 +55,7 @@ fn those_that_were_let_in_go_on() {
 #[test]
 fn commands_that_cannot_work_say_what_would() {
     for (words, wanted) in [
-        ("echo --url ws://127.0.0.1:1/echo --bytes 31", "32 to"),
+        ("echo --url ws://127.0.0.1:1/echo --bytes 39", "40 to"),
         ("echo --url wss://127.0.0.1:1/echo", "ws://"),
         ("echo --url ws://127.0.0.1:1/echo --cpus 4000", "--cpus"),
         ("echo --connections 3", "--url"),

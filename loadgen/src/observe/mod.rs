@@ -1,0 +1,172 @@
+//! What the target says of itself, and what its host's kernel says of its process.
+//!
+//! Read by the control thread at the turning points of a run; nothing of it is on the way of a message.
+
+pub mod kernel;
+pub mod metrics;
+pub mod process;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::observe::metrics::{MetricsError, MetricsSource};
+use crate::observe::process::Process;
+
+/// What is watched beside the load.
+#[derive(Debug, Default)]
+pub struct Observer {
+    metrics: Option<MetricsSource>,
+    process: Option<Process>,
+    before: Option<Bytes>,
+    held: Option<Bytes>,
+    from: Option<Reading>,
+    to: Option<Reading>,
+    warnings: Vec<String>,
+}
+
+/// Memory, in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Bytes {
+    user: u64,
+    kernel: u64,
+}
+
+/// Everything that only grows.
+#[derive(Clone, Debug)]
+struct Reading {
+    cpu: Option<Duration>,
+    metrics: Option<BTreeMap<String, f64>>,
+}
+
+/// What was found of the target.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct TargetFindings {
+    /// Its process, if it runs on this host.
+    pub pid: Option<u32>,
+    /// CPU time of the process in the measurement, user and system.
+    pub cpu_seconds: Option<f64>,
+    /// The same for each message that arrived in the measurement, in nanoseconds.
+    pub cpu_nanoseconds_a_message: Option<f64>,
+    /// Growth of its private anonymous memory from before the first connection to the end of the
+    /// measurement, for each connection, in bytes.
+    pub user_bytes_a_connection: Option<f64>,
+    /// Growth of the kernel's slabs in that time for each connection, in bytes. Where the load runs on the
+    /// same host, both ends of each connection are in it.
+    pub kernel_bytes_a_connection: Option<f64>,
+    /// Growth of each of its metrics in the measurement, summed over labels; only those that grew.
+    pub metrics: BTreeMap<String, f64>,
+    /// What could not be read, and why.
+    pub warnings: Vec<String>,
+}
+
+impl Observer {
+    /// Watches a process and a metrics address, either of which may be missing.
+    ///
+    /// # Errors
+    /// The metrics cannot be read.
+    pub fn new(
+        process: Option<Process>,
+        metrics: Option<MetricsSource>,
+    ) -> Result<Observer, MetricsError> {
+        if let Some(metrics) = &metrics {
+            metrics.read()?;
+        }
+        Ok(Observer {
+            metrics,
+            process,
+            ..Observer::default()
+        })
+    }
+
+    /// Before the first connection.
+    pub fn before_connecting(&mut self) {
+        self.before = self.bytes();
+    }
+
+    /// The measurement begins.
+    pub fn measuring(&mut self) {
+        self.from = Some(self.reading());
+    }
+
+    /// The measurement ends; all connections are still open.
+    pub fn measured(&mut self) {
+        self.to = Some(self.reading());
+        self.held = self.bytes();
+    }
+
+    /// User-space bytes of the process now.
+    pub fn user_bytes(&self) -> Option<u64> {
+        self.process.as_ref()?.user_bytes().ok()
+    }
+
+    fn bytes(&mut self) -> Option<Bytes> {
+        let process = self.process.as_ref()?;
+        match (process.user_bytes(), kernel::slab_bytes()) {
+            (Ok(user), Ok(kernel)) => Some(Bytes { user, kernel }),
+            (Err(error), _) | (_, Err(error)) => {
+                self.warnings.push(format!("memory of the target: {error}"));
+                None
+            }
+        }
+    }
+
+    fn reading(&mut self) -> Reading {
+        let cpu = self.process.as_ref().and_then(|process| {
+            let cpu = process.cpu();
+            cpu.map_err(|error| {
+                self.warnings
+                    .push(format!("CPU time of the target: {error}"))
+            })
+            .ok()
+        });
+        let metrics = self.metrics.as_ref().and_then(|metrics| {
+            let read = metrics.read();
+            read.map_err(|error| self.warnings.push(error.to_string()))
+                .ok()
+        });
+        Reading { cpu, metrics }
+    }
+
+    /// What was found, for so many connections and messages; `None` if nothing was watched.
+    pub fn findings(self, connections: u64, messages: u64) -> Option<TargetFindings> {
+        if self.process.is_none() && self.metrics.is_none() {
+            return None;
+        }
+        let share = |part: f64, of: u64| (of > 0).then(|| part / of as f64);
+        let grown = |of: fn(&Bytes) -> u64| {
+            let (before, held) = (self.before.as_ref()?, self.held.as_ref()?);
+            share(of(held) as f64 - of(before) as f64, connections)
+        };
+        let cpu_seconds = self
+            .from
+            .as_ref()
+            .zip(self.to.as_ref())
+            .and_then(|(from, to)| {
+                let cpu = to.cpu?.saturating_sub(from.cpu?);
+                Some(cpu.as_secs_f64())
+            });
+        Some(TargetFindings {
+            pid: self.process.as_ref().map(Process::id),
+            cpu_seconds,
+            cpu_nanoseconds_a_message: cpu_seconds.and_then(|cpu| share(cpu * 1e9, messages)),
+            user_bytes_a_connection: grown(|bytes| bytes.user),
+            kernel_bytes_a_connection: grown(|bytes| bytes.kernel),
+            metrics: growth(self.from, self.to),
+            warnings: self.warnings,
+        })
+    }
+}
+
+fn growth(from: Option<Reading>, to: Option<Reading>) -> BTreeMap<String, f64> {
+    let metrics = |reading: Option<Reading>| reading.and_then(|reading| reading.metrics);
+    let (Some(from), Some(mut to)) = (metrics(from), metrics(to)) else {
+        return BTreeMap::new();
+    };
+    to.retain(|name, value| {
+        *value -= from.get(name).unwrap_or(&0.0);
+        *value > 0.0
+    });
+    to
+}
