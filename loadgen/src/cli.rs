@@ -20,17 +20,44 @@ Examples:
   ringmain-load echo --url ws://127.0.0.1:8000/echo --connections 200 --duration 10
   ringmain-load echo --url ws://127.0.0.1:8000/echo --connections 200 --rate-messages 5000
   ringmain-load fanout --url ws://127.0.0.1:8000/raw/load --connections 1000 --bytes 128
-  ringmain-load idle --url ws://127.0.0.1:8000 --connections 100000 --duration 60 --probe";
+  ringmain-load chat --url ws://127.0.0.1:8000/raw/chat --connections 10000 --members 10
+  ringmain-load idle --url ws://127.0.0.1:8000 --connections 100000 --duration 60 --probe
+  ringmain-load storm --url ws://127.0.0.1:8000 --connections 20000 --policy backoff:0.5:30
+  ringmain-load slow --url ws://127.0.0.1:8000/raw/load --connections 1000 --slow-share 1%
 
-/// The kinds of load.
+{room} in the URL's path stands for the number of the connection's room.";
+
+/// The scenarios.
 #[derive(Debug, Subcommand)]
 pub enum Job {
+    /// Opens connections, at a rate or as fast as it goes, and closes them.
+    Connect(Connect),
+    /// Opens connections to many rooms and holds them, answering pings.
+    Idle(Idle),
     /// Every connection sends messages and expects each of them back.
     Echo(Echo),
     /// Some connections of a room publish, and every other one in it must receive each message.
     Fanout(Fanout),
-    /// Opens connections to many rooms and holds them, answering pings.
-    Idle(Idle),
+    /// Many small rooms in which everyone talks.
+    Chat(Chat),
+    /// Visitors come and go while the members of their rooms talk.
+    Churn(Churn),
+    /// Everyone drops at once, and comes back by a policy.
+    Storm(Storm),
+    /// Some members read slowly or not at all; what the others notice is measured.
+    Slow(Slow),
+    /// Small rooms, talk and visitors for a long time; the target's memory must not grow.
+    Soak(Soak),
+}
+
+/// `connect`.
+#[derive(Debug, Args)]
+pub struct Connect {
+    #[command(flatten)]
+    pub common: Common,
+    /// Begins all handshakes at once, whatever the server has answered.
+    #[arg(long, conflicts_with_all = ["rate", "handshakes_max"])]
+    pub storm: bool,
 }
 
 /// `echo`.
@@ -49,16 +76,35 @@ pub struct Fanout {
     pub common: Common,
     #[command(flatten)]
     pub messages: Messages,
-    /// Rooms over which the connections are spread; with more than one, -0, -1 ... is appended to the
-    /// URL's path.
-    #[arg(long, value_name = "R", default_value_t = 1)]
-    pub rooms: u32,
-    /// Connections that publish; the others only receive.
-    #[arg(long, value_name = "P", default_value_t = 1)]
-    pub publishers: u32,
+    #[command(flatten)]
+    pub rooms: Rooms,
     /// Publishers receive their own messages too, as in raw rooms with ?self=1.
     #[arg(long)]
     pub own: bool,
+}
+
+/// Rooms, and who publishes there.
+#[derive(Debug, Args)]
+pub struct Rooms {
+    /// Rooms over which the connections are spread; with more than one, -0, -1 ... is appended to the
+    /// URL's path unless it has {room} in it.
+    #[arg(long, value_name = "R", default_value_t = 1)]
+    pub rooms: u32,
+    /// Connections that publish; the others only receive. One a room if it is not given.
+    #[arg(long, value_name = "P")]
+    pub publishers: Option<u32>,
+}
+
+/// `chat`.
+#[derive(Debug, Args)]
+pub struct Chat {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub messages: Messages,
+    /// Members of each room.
+    #[arg(long, value_name = "M", default_value_t = 10)]
+    pub members: u32,
 }
 
 /// `idle`.
@@ -66,30 +112,107 @@ pub struct Fanout {
 pub struct Idle {
     #[command(flatten)]
     pub common: Common,
-    /// Members of each room; /raw/idle-0, /raw/idle-1 ... is appended to the URL's path.
-    #[arg(long, value_name = "M", default_value_t = 100)]
-    pub members_per_room: u32,
+    #[command(flatten)]
+    pub members: Members,
     /// At the end, sends one message to every room; all the others in it must get it once.
     #[arg(long)]
     pub probe: bool,
 }
 
+/// How idle connections are spread over rooms.
+#[derive(Debug, Args)]
+pub struct Members {
+    /// Members of each room. A URL without a path stands for /raw/idle-0, /raw/idle-1 ...; one with a path
+    /// but no {room} in it is opened as it is.
+    #[arg(long, value_name = "M", default_value_t = 100)]
+    pub members_per_room: u32,
+}
+
+/// `churn`.
+#[derive(Debug, Args)]
+pub struct Churn {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub messages: Messages,
+    #[command(flatten)]
+    pub rooms: Rooms,
+    #[command(flatten)]
+    pub visits: Visits,
+}
+
+/// Visitors: connections beside those of --connections.
+#[derive(Debug, Args)]
+pub struct Visits {
+    /// Visitors that come each second.
+    #[arg(long, value_name = "V", default_value_t = 50.0)]
+    pub visits: f64,
+    /// Seconds that a visitor stays.
+    #[arg(long, value_name = "S", default_value_t = 2.0)]
+    pub stay: f64,
+}
+
+/// `storm`.
+#[derive(Debug, Args)]
+pub struct Storm {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub members: Members,
+    /// When a dropped connection comes back: at-once; fixed:SECONDS; or backoff:FIRST:MOST, a random time
+    /// of up to FIRST seconds that doubles with each failure, up to MOST (full jitter).
+    #[arg(long, value_name = "POLICY", default_value = "backoff:1:30")]
+    pub policy: String,
+}
+
+/// `slow`.
+#[derive(Debug, Args)]
+pub struct Slow {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub messages: Messages,
+    #[command(flatten)]
+    pub rooms: Rooms,
+    /// The share of the members that are slow, as in 0.01 or 1%; 0 for comparison.
+    #[arg(long, value_name = "SHARE", default_value = "1%")]
+    pub slow_share: String,
+    /// Bytes a second that each of them reads; 0: none at all.
+    #[arg(long, value_name = "B", default_value_t = 0)]
+    pub slow_bytes_per_second: u32,
+}
+
+/// `soak`.
+#[derive(Debug, Args)]
+pub struct Soak {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub messages: Messages,
+    /// Members of each room.
+    #[arg(long, value_name = "M", default_value_t = 10)]
+    pub members: u32,
+    #[command(flatten)]
+    pub visits: Visits,
+    /// The most by which the target's memory may be larger in the last quarter than in the second.
+    #[arg(long, value_name = "SHARE", default_value = "10%")]
+    pub growth_max: String,
+}
+
 /// How messages are sent.
 #[derive(Debug, Args)]
 pub struct Messages {
-    /// Payload of each message in bytes, 40 or more.
-    #[arg(long, value_name = "B", default_value_t = 64)]
-    pub bytes: usize,
-    /// Closed loop: messages of each sender that are under way at once.
-    #[arg(
-        long,
-        value_name = "K",
-        default_value_t = 1,
-        conflicts_with = "rate_messages"
-    )]
-    pub in_flight: u32,
+    /// Payload of each message in bytes, 40 or more; or several sizes with their weights, as in
+    /// 64:9,4096:1.
+    #[arg(long, value_name = "B", default_value = "64")]
+    pub bytes: String,
+    /// Closed loop: messages of each sender that are under way at once. Echo and fanout run like that, with
+    /// one, unless told otherwise.
+    #[arg(long, value_name = "K", conflicts_with = "rate_messages")]
+    pub in_flight: Option<u32>,
     /// Open loop: messages a second of all senders together. Latency counts from the time at which a
-    /// message was due.
+    /// message was due. Chat, churn, slow and soak run like that, by default with one message a second for
+    /// every ten senders, but at least 10.
     #[arg(long, value_name = "R")]
     pub rate_messages: Option<f64>,
     /// Seconds of sending before the measurement begins.
@@ -132,15 +255,16 @@ pub struct Common {
     /// Connections to open.
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub connections: u32,
-    /// Seconds of measurement; of holding the connections in `idle`.
-    #[arg(long, value_name = "S", default_value_t = 10.0)]
-    pub duration: f64,
+    /// Seconds of measurement; of holding the connections in connect (0) and idle; in which everyone may come
+    /// back in storm (60). Soak takes 3600, all others 10 unless told otherwise.
+    #[arg(long, value_name = "S")]
+    pub duration: Option<f64>,
     /// Handshakes begun a second; as many as possible if it is not given.
     #[arg(long, value_name = "R")]
     pub rate: Option<f64>,
-    /// Handshakes under way at once, a thread.
-    #[arg(long, value_name = "H", default_value_t = 256)]
-    pub handshakes_max: u32,
+    /// Handshakes under way at once, a thread. 256 unless told otherwise, and as many as there are in storms.
+    #[arg(long, value_name = "H")]
+    pub handshakes_max: Option<u32>,
     /// Seconds that a handshake may take.
     #[arg(long, value_name = "S", default_value_t = 10.0)]
     pub handshake_timeout: f64,

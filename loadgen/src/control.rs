@@ -8,7 +8,7 @@ use std::time::Duration;
 use ringmain_rt::thread::{self, ThreadSetup};
 use ringmain_rt::{Backend, Bell, clock, cpu};
 
-use crate::clock::Window;
+use crate::clock::{SECOND_NS, Window};
 use crate::delivery::Deliveries;
 use crate::job::Job;
 use crate::layout::Layout;
@@ -28,6 +28,9 @@ use crate::worker::{Outcome, Worker, WorkerError};
 const LOOK: Duration = Duration::from_millis(50);
 /// How often it looks while the last messages are awaited.
 const LOOK_DRAINING: Duration = Duration::from_millis(5);
+
+/// How often a soak looks at the target's memory.
+const MEMORY_POINTS: u64 = 200;
 
 /// A run that could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -102,9 +105,9 @@ fn start(job: &Arc<Job>, bells: Vec<Bell>) -> Result<Vec<JoinHandle<Worked>>, Co
         .collect();
     let (publishing, own) = match job.settings.work {
         Work::Echo { pace } => {
-            let (run, bytes) = (job.run, job.settings.bytes);
+            let run = job.run;
             return spawn_all(job, bells, &layouts, |layout| {
-                Echo::new(layout, run, bytes, pace)
+                Echo::new(layout, run, job.settings.sizes.clone(), pace)
             });
         }
         Work::Fanout { pace, own, .. } => (Publishing::By(pace), own),
@@ -113,7 +116,7 @@ fn start(job: &Arc<Job>, bells: Vec<Bell>) -> Result<Vec<JoinHandle<Worked>>, Co
     };
     let shared = Arc::new(SharedRooms::new(&layouts, publishing));
     spawn_all(job, bells, &layouts, |layout| {
-        let messages = (job.run, job.settings.bytes);
+        let messages = (job.run, job.settings.sizes.clone());
         let bells = job.bells.clone();
         Rooms::new(layout, shared.clone(), bells, publishing, own, messages)
     })
@@ -182,8 +185,20 @@ impl Control {
         self.wait(LOOK, "warming up", |_| clock.now_ns() >= window.from_ns);
         self.observer.measuring();
         self.cpu_from = Some(cpu::thread_time());
-        let words = if holding { "holding" } else { "measuring" };
-        self.wait(LOOK, words, |_| clock.now_ns() >= window.to_ns);
+        let words = match (self.job.settings.storm, holding) {
+            (Some(_), _) => "coming back",
+            (None, true) => "holding",
+            (None, false) => "measuring",
+        };
+        let notes_memory = self.job.settings.growth_max.is_some();
+        let step_ns = (self.job.settings.duration_ns / MEMORY_POINTS).max(SECOND_NS / 4);
+        self.wait(LOOK, words, |control| {
+            let now_ns = clock.now_ns();
+            if notes_memory {
+                control.observer.note_memory(now_ns, step_ns);
+            }
+            now_ns >= window.to_ns
+        });
         self.cpu_to = Some(cpu::thread_time());
         self.observer.measured();
         self.wait(LOOK_DRAINING, words, |control| control.job.is_quiet());
@@ -208,7 +223,12 @@ impl Control {
     }
 
     /// Waits until `done` says so, or a worker has ended early: then it cannot go on, and the run is over.
-    fn wait(&mut self, look: Duration, words: &'static str, mut done: impl FnMut(&Self) -> bool) {
+    fn wait(
+        &mut self,
+        look: Duration,
+        words: &'static str,
+        mut done: impl FnMut(&mut Self) -> bool,
+    ) {
         while !done(self) && !self.workers.iter().any(JoinHandle::is_finished) {
             self.progress
                 .show(words, self.job.clock.now_ns(), &self.job.tally());

@@ -1,13 +1,18 @@
 //! Who is where: threads, rooms and publishers of the connections, reckoned from their numbers alone.
 
+use std::ops::Range;
+
 use crate::settings::{Settings, Work};
 
 /// The layout as one thread sees it. A connection has an id, unique in the run, and at its thread a
-/// link number. Connection `id` belongs to thread `id % threads` and to room `id % rooms`, and
-/// publishes if it is one of the first.
+/// link number. Connection `id` belongs to thread `id % threads` and to room `id % rooms`. The first
+/// connections publish; the first `steady` must receive every message; the ones from `initial` on are
+/// visitors.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
     connections: u32,
+    initial: u32,
+    steady: u32,
     threads: u32,
     thread: u32,
     rooms: u32,
@@ -19,10 +24,10 @@ pub struct Layout {
 impl Layout {
     /// The layout of a run for its thread number `thread`.
     pub fn new(settings: &Settings, threads: usize, thread: usize) -> Self {
-        let connections = settings.connections;
+        let connections = settings.connections_and_visitors();
         let (rooms, publishers) = match settings.work {
             // Each for itself.
-            Work::Echo { .. } => (connections, connections),
+            Work::Echo { .. } => (settings.connections, settings.connections),
             Work::Fanout {
                 rooms, publishers, ..
             } => (rooms, publishers),
@@ -30,6 +35,8 @@ impl Layout {
         };
         Layout {
             connections,
+            initial: settings.connections,
+            steady: settings.steady(),
             threads: threads as u32,
             thread: thread as u32,
             rooms,
@@ -41,6 +48,31 @@ impl Layout {
     /// Connections of this thread.
     pub fn links(&self) -> usize {
         self.of_this_thread(self.connections)
+    }
+
+    /// Connections of this thread that are opened at the beginning: its first links.
+    pub fn initial_links(&self) -> usize {
+        self.of_this_thread(self.initial)
+    }
+
+    /// Connections of this thread that stay and read as fast as they can: its first links.
+    pub fn steady_links(&self) -> usize {
+        self.of_this_thread(self.steady)
+    }
+
+    /// Connections of this thread that stay and read slowly.
+    pub fn slow_links(&self) -> Range<usize> {
+        self.steady_links()..self.initial_links()
+    }
+
+    /// Connections of this thread that come and go.
+    pub fn visitor_links(&self) -> Range<usize> {
+        self.initial_links()..self.links()
+    }
+
+    /// The number of a visitor among all visitors of the run.
+    pub fn visitor(&self, link: usize) -> u32 {
+        self.id(link) - self.initial
     }
 
     /// Publishers of this thread: its first links.
@@ -101,6 +133,16 @@ impl Layout {
         self.links() * self.publishers_per_room
     }
 
+    /// Of these, the ones of steady links, which come first.
+    pub fn steady_pairs(&self) -> usize {
+        self.steady_links() * self.publishers_per_room
+    }
+
+    /// The most publishers of one room.
+    pub fn publishers_per_room(&self) -> usize {
+        self.publishers_per_room
+    }
+
     /// The number of the pair of a link and a publisher; `None` if there is no such publisher in the
     /// link's room.
     #[inline]
@@ -133,6 +175,8 @@ mod tests {
             .prop_map(|(connections, threads, rooms, publishers)| {
                 let of_thread = |thread| Layout {
                     connections,
+                    initial: connections,
+                    steady: connections,
                     threads,
                     thread,
                     rooms,

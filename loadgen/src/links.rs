@@ -228,7 +228,7 @@ mod tests {
         let (mut far, _) = listener.accept().unwrap();
         let mut link = Link::new();
         link.attach(near, 0, 0);
-        let mut out = Outgoing::new(32, Mask::Zero, 1);
+        let mut out = Outgoing::new(Mask::Zero, 1);
         let mut expected = Vec::new();
         while !link.is_stuck() || expected.len() < 9_000_000 {
             (0..100).for_each(|number: u8| out.push_control(Opcode::Pong, &[number; 100]));

@@ -42,6 +42,8 @@ pub struct Record {
     pub handshakes: Times,
     /// The same from its beginning.
     pub handshakes_service: Times,
+    /// From a storm to being open again.
+    pub returns: Times,
     /// The run's stretches; they hold the latencies until they end.
     pub intervals: Intervals,
     /// What is measured.
@@ -62,6 +64,7 @@ impl Record {
             lag: times()?,
             handshakes: times()?,
             handshakes_service: times()?,
+            returns: times()?,
             intervals: Intervals::new(interval_ns, times()?),
             window: Window::NONE,
         })
@@ -69,10 +72,11 @@ impl Record {
 
     /// A message has arrived whole and for the first time.
     #[inline]
-    pub fn received(&mut self, stamp: &Stamp, now_ns: u64) {
+    pub fn received(&mut self, stamp: &Stamp, bytes: usize, now_ns: u64) {
         self.tally[Count::Received] += 1;
         if self.window.measures(now_ns) {
             self.tally[Count::ReceivedMeasured] += 1;
+            self.tally[Count::BytesMeasured] += bytes as u64;
         }
         if self.window.measures(stamp.time_ns) {
             let latency_ns = now_ns.saturating_sub(stamp.time_ns);
@@ -124,6 +128,7 @@ impl Record {
             (&mut self.lag, &other.lag),
             (&mut self.handshakes, &other.handshakes),
             (&mut self.handshakes_service, &other.handshakes_service),
+            (&mut self.returns, &other.returns),
         ] {
             let _ = mine.add(theirs);
         }

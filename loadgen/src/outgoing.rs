@@ -10,7 +10,6 @@ use crate::random::Random;
 pub struct Outgoing {
     frames: Vec<u8>,
     payload: Vec<u8>,
-    bytes: usize,
     keys: Keys,
 }
 
@@ -30,12 +29,11 @@ impl Keys {
 }
 
 impl Outgoing {
-    /// For messages of so many bytes.
-    pub fn new(bytes: usize, mask: Mask, seed: u64) -> Self {
+    /// Nothing yet.
+    pub fn new(mask: Mask, seed: u64) -> Self {
         Outgoing {
             frames: Vec::new(),
             payload: Vec::new(),
-            bytes,
             keys: match mask {
                 Mask::Random => Keys::Random(Random::new(seed)),
                 Mask::Zero => Keys::Zero,
@@ -43,10 +41,10 @@ impl Outgoing {
         }
     }
 
-    /// Appends a message.
+    /// Appends a message of so many bytes.
     #[inline]
-    pub fn push(&mut self, stamp: Stamp) {
-        stamp.write(self.bytes, &mut self.payload);
+    pub fn push(&mut self, stamp: Stamp, bytes: usize) {
+        stamp.write(bytes, &mut self.payload);
         let key = self.keys.next();
         encode::write_masked_frame(&mut self.frames, Opcode::Binary, key, &self.payload);
     }

@@ -16,6 +16,22 @@ pub enum Count {
     Refused,
     /// Connections that never opened for another reason.
     Failed,
+    /// Connections that are open again after a storm.
+    Returned,
+    /// Attempts of these that failed, and were made again.
+    Retried,
+    /// Visits that began.
+    Visits,
+    /// Visits that did not begin in time, since the visitor was still there.
+    VisitsSkipped,
+    /// Slow members that the server has closed.
+    SlowClosed,
+    /// Messages that visitors and slow members received.
+    ReceivedAside,
+    /// Messages that a visitor missed between two that it received.
+    MissedByVisitors,
+    /// Messages that a slow member missed between two that it received.
+    MissedBySlow,
     /// Connections that were open and ended before the load generator closed them.
     Dropped,
     /// Messages sent.
@@ -30,6 +46,8 @@ pub enum Count {
     Received,
     /// Of those, the ones that arrived while measuring.
     ReceivedMeasured,
+    /// Payload of these, in bytes.
+    BytesMeasured,
     /// Messages that arrived again.
     Duplicated,
     /// Messages that arrived after a later one of the same publisher.

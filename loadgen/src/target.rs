@@ -3,6 +3,9 @@
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
+/// What stands for the room's number in a path.
+const ROOM: &str = "{room}";
+
 /// A WebSocket server and a path there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -93,6 +96,22 @@ impl Target {
             .or(addresses.first())
             .copied()
             .ok_or_else(|| unresolved(io::ErrorKind::NotFound.into()))
+    }
+
+    /// Whether the path says where the room's number stands.
+    pub fn has_room(&self) -> bool {
+        self.path.contains(ROOM)
+    }
+
+    /// Path and query of a room.
+    pub fn path_in_room(&self, room: u32) -> String {
+        let path = self.path.replace(ROOM, &room.to_string());
+        format!("{path}{}", self.query)
+    }
+
+    /// Whether the URL names no more than the server.
+    pub fn has_no_path(&self) -> bool {
+        self.path == "/"
     }
 
     /// Path and query, with a suffix behind the path.

@@ -12,13 +12,14 @@ use crate::payload::Stamp;
 use crate::schedule::Schedule;
 use crate::sequences::{Arrival, Sequences};
 use crate::settings::Pace;
+use crate::sizes::Sizes;
 use crate::tally::Count;
 
 /// The echo of one thread's connections.
 pub struct Echo {
     layout: Layout,
     run: u32,
-    bytes: usize,
+    sizes: Sizes,
     pace: Pace,
     window: Window,
     open_loop: Option<OpenLoop>,
@@ -33,11 +34,11 @@ pub struct Echo {
 
 impl Echo {
     /// For one thread's connections.
-    pub fn new(layout: Layout, run: u32, bytes: usize, pace: Pace) -> Self {
+    pub fn new(layout: Layout, run: u32, sizes: Sizes, pace: Pace) -> Self {
         Echo {
             layout,
             run,
-            bytes,
+            sizes,
             pace,
             window: Window::NONE,
             open_loop: None,
@@ -48,16 +49,17 @@ impl Echo {
         }
     }
 
-    fn stamp(&mut self, link: usize, time_ns: u64, sent_ns: u64) -> Stamp {
-        let sequence = self.sent[link];
+    fn stamp(&mut self, link: usize, time_ns: u64, sent_ns: u64) -> (Stamp, usize) {
+        let (publisher, sequence) = (self.layout.id(link), self.sent[link]);
         self.sent[link] += 1;
-        Stamp {
+        let stamp = Stamp {
             run: self.run,
-            publisher: self.layout.id(link),
+            publisher,
             sequence,
             time_ns,
             sent_ns,
-        }
+        };
+        (stamp, self.sizes.of(publisher, sequence))
     }
 
     /// Gives every connection its first messages, a part of them in each turn.
@@ -73,7 +75,8 @@ impl Echo {
             }
             for _ in 0..in_flight {
                 sender.record.tally[Count::Expected] += 1;
-                sender.push(self.stamp(link, now_ns, now_ns));
+                let (stamp, bytes) = self.stamp(link, now_ns, now_ns);
+                sender.push(stamp, bytes);
             }
             sender.flush(link);
         }
@@ -112,7 +115,7 @@ impl Load for Echo {
         record: &mut Record,
         out: &mut Outgoing,
     ) {
-        let Some(stamp) = Stamp::read(message, self.bytes) else {
+        let Some(stamp) = self.sizes.read(message) else {
             record.tally[Count::Corrupt] += 1;
             *self.corrupt.entry(link).or_default() += 1;
             return;
@@ -130,12 +133,12 @@ impl Load for Echo {
                 return;
             }
         }
-        record.received(&stamp, now_ns);
+        record.received(&stamp, message.len(), now_ns);
         if self.open_loop.is_none() && now_ns < self.window.to_ns {
             record.tally[Count::Sent] += 1;
             record.tally[Count::Expected] += 1;
-            let stamp = self.stamp(link, now_ns, now_ns);
-            out.push(stamp);
+            let (stamp, bytes) = self.stamp(link, now_ns, now_ns);
+            out.push(stamp, bytes);
         }
     }
 
@@ -148,7 +151,8 @@ impl Load for Echo {
                 };
                 let due = open_loop.turn(now_ns, sender, |link, _, due_ns, sender| {
                     sender.record.tally[Count::Expected] += 1;
-                    sender.push(self.stamp(link, due_ns, now_ns));
+                    let (stamp, bytes) = self.stamp(link, due_ns, now_ns);
+                    sender.push(stamp, bytes);
                 });
                 self.open_loop = Some(open_loop);
                 due

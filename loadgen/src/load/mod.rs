@@ -2,6 +2,7 @@
 
 pub mod echo;
 pub mod rooms;
+mod visits;
 
 use crate::clock::Window;
 use crate::delivery::Deliveries;
@@ -34,7 +35,7 @@ impl From<Option<u64>> for Due {
 
 /// One kind of load, at one thread.
 pub trait Load {
-    /// A connection is open.
+    /// A connection is open, be it for the first time or again.
     fn opened(&mut self, link: usize);
 
     /// Every connection of the thread has been opened or has failed.
@@ -91,9 +92,9 @@ impl Sender<'_> {
     }
 
     /// Adds a message that goes out with the next [`flush`](Self::flush).
-    pub fn push(&mut self, stamp: Stamp) {
+    pub fn push(&mut self, stamp: Stamp, bytes: usize) {
         self.record.tally[Count::Sent] += 1;
-        self.out.push(stamp);
+        self.out.push(stamp, bytes);
     }
 
     /// Sends what was added, to one connection.

@@ -10,6 +10,7 @@ use crate::clock::{SECOND_NS, Window};
 use crate::delivery::Deliveries;
 use crate::flights::{Flights, Landings, Ready};
 use crate::layout::Layout;
+use crate::load::visits::{Seen, Visits};
 use crate::load::{Due, Load, OpenLoop, Sender};
 use crate::measure::Record;
 use crate::outgoing::Outgoing;
@@ -17,6 +18,7 @@ use crate::payload::Stamp;
 use crate::schedule::Schedule;
 use crate::sequences::{Arrival, Sequences};
 use crate::settings::Pace;
+use crate::sizes::Sizes;
 use crate::tally::Count;
 
 /// A closed loop goes on after this time although a message has not reached everybody: what is lost
@@ -91,13 +93,16 @@ pub struct Rooms {
     shared: Arc<SharedRooms>,
     bells: Arc<Bells>,
     run: u32,
-    bytes: usize,
+    sizes: Sizes,
     publishing: Publishing,
     /// Publishers receive their own messages.
     own: bool,
     window: Window,
     sending: Sending,
+    /// Of those that must receive everything.
     sequences: Sequences,
+    /// Of those that come and go or read slowly.
+    visits: Visits,
     /// By room: open members of this thread.
     members: Vec<u32>,
     /// By publisher of this thread.
@@ -118,7 +123,7 @@ impl Rooms {
         bells: Arc<Bells>,
         publishing: Publishing,
         own: bool,
-        (run, bytes): (u32, usize),
+        (run, sizes): (u32, Sizes),
     ) -> Self {
         let publishers = layout.local_publishers();
         Rooms {
@@ -126,7 +131,7 @@ impl Rooms {
             shared,
             bells,
             run,
-            bytes,
+            sizes,
             publishing,
             own,
             window: Window::NONE,
@@ -140,7 +145,11 @@ impl Rooms {
                 Publishing::Probe => Sending::Probe { done: 0 },
                 Publishing::Nothing => Sending::Nothing,
             },
-            sequences: Sequences::new(layout.pairs()),
+            sequences: Sequences::new(layout.steady_pairs()),
+            visits: Visits::new(
+                layout.pairs() - layout.steady_pairs(),
+                layout.publishers_per_room(),
+            ),
             members: vec![0; layout.rooms()],
             open_publishers: vec![false; publishers],
             sent: vec![0; publishers],
@@ -164,7 +173,13 @@ impl Rooms {
     }
 
     /// Makes the next message of a publisher of this thread, and counts whom it must reach.
-    fn stamp(&mut self, link: usize, time_ns: u64, sent_ns: u64, record: &mut Record) -> Stamp {
+    fn stamp(
+        &mut self,
+        link: usize,
+        time_ns: u64,
+        sent_ns: u64,
+        record: &mut Record,
+    ) -> (Stamp, usize) {
         let publisher = self.layout.id(link);
         let room = self.layout.room(publisher) as usize;
         let members = u64::from(self.shared.members[room].load(Ordering::Relaxed));
@@ -173,13 +188,14 @@ impl Rooms {
         self.expected[link] += expected;
         let sequence = self.sent[link];
         self.sent[link] += 1;
-        Stamp {
+        let stamp = Stamp {
             run: self.run,
             publisher,
             sequence,
             time_ns,
             sent_ns,
-        }
+        };
+        (stamp, self.sizes.of(publisher, sequence))
     }
 
     /// All members of this thread have a message.
@@ -209,14 +225,34 @@ impl Rooms {
                 break;
             }
             self.shared.flights.launch(publisher, number, others);
-            let stamp = self.stamp(link, now_ns, now_ns, sender.record);
-            sender.push(stamp);
+            let (stamp, bytes) = self.stamp(link, now_ns, now_ns, sender.record);
+            sender.push(stamp, bytes);
             any = true;
         }
         if any {
             sender.flush(link);
             if let Sending::Closed { progress_ns, .. } = &mut self.sending {
                 progress_ns[link] = now_ns;
+            }
+        }
+    }
+
+    /// A visitor or a slow member has received a message.
+    fn aside(&mut self, link: usize, pair: usize, sequence: u64, record: &mut Record) {
+        let tally = &mut record.tally;
+        match self
+            .visits
+            .observe(pair - self.layout.steady_pairs(), sequence)
+        {
+            Seen::Again => tally[Count::Duplicated] += 1,
+            Seen::After(missed) => {
+                tally[Count::ReceivedAside] += 1;
+                let is_slow = self.layout.slow_links().contains(&link);
+                tally[if is_slow {
+                    Count::MissedBySlow
+                } else {
+                    Count::MissedByVisitors
+                }] += missed;
             }
         }
     }
@@ -263,8 +299,8 @@ impl Rooms {
             return Due::Never;
         };
         let due = open_loop.turn(now_ns, sender, |link, _, due_ns, sender| {
-            let stamp = self.stamp(link, due_ns, now_ns, sender.record);
-            sender.push(stamp);
+            let (stamp, bytes) = self.stamp(link, due_ns, now_ns, sender.record);
+            sender.push(stamp, bytes);
         });
         self.sending = Sending::Open(Some(open_loop));
         due
@@ -283,8 +319,8 @@ impl Rooms {
             let link = *done;
             *done += 1;
             if sender.links.is_open(link) {
-                let stamp = self.stamp(link, now_ns, now_ns, sender.record);
-                sender.push(stamp);
+                let (stamp, bytes) = self.stamp(link, now_ns, now_ns, sender.record);
+                sender.push(stamp, bytes);
                 sender.flush(link);
             }
         }
@@ -294,10 +330,19 @@ impl Rooms {
 
 impl Load for Rooms {
     fn opened(&mut self, link: usize) {
+        if let Some(receiver) = link.checked_sub(self.layout.steady_links()) {
+            return self.visits.begin(receiver);
+        }
         let room = self.layout.room(self.layout.id(link)) as usize;
         self.members[room] += 1;
         if let Some(open) = self.open_publishers.get_mut(link) {
             *open = true;
+        }
+        if self.settled {
+            self.shared.members[room].fetch_add(1, Ordering::Relaxed);
+            if self.members[room] == 1 {
+                self.shared.threads[room].fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -312,6 +357,9 @@ impl Load for Rooms {
     }
 
     fn lost(&mut self, link: usize) {
+        if link >= self.layout.steady_links() {
+            return;
+        }
         let room = self.layout.room(self.layout.id(link));
         let members = &mut self.members[room as usize];
         *members -= 1;
@@ -371,7 +419,7 @@ impl Load for Rooms {
         record: &mut Record,
         _out: &mut Outgoing,
     ) {
-        let Some(stamp) = Stamp::read(message, self.bytes) else {
+        let Some(stamp) = self.sizes.read(message) else {
             record.tally[Count::Corrupt] += 1;
             let room = self.layout.room(self.layout.id(link));
             *self.corrupt.entry(room).or_default() += 1;
@@ -383,6 +431,9 @@ impl Load for Rooms {
             record.tally[Count::Unexpected] += 1;
             return;
         };
+        if link >= self.layout.steady_links() {
+            return self.aside(link, pair, stamp.sequence, record);
+        }
         match self.sequences.observe(pair, stamp.sequence) {
             Arrival::InOrder | Arrival::Early => {}
             Arrival::Late => record.tally[Count::Reordered] += 1,
@@ -391,7 +442,7 @@ impl Load for Rooms {
                 return;
             }
         }
-        record.received(&stamp, now_ns);
+        record.received(&stamp, message.len(), now_ns);
         let receivers = self.receivers(publisher);
         if let Sending::Closed { landings, .. } = &mut self.sending
             && landings.arrive(publisher, stamp.sequence, receivers)
@@ -423,7 +474,7 @@ impl Load for Rooms {
             delivery.sent += sent;
             delivery.expected += expected;
         }
-        for link in 0..self.layout.links() {
+        for link in 0..self.layout.steady_links() {
             let room = self.layout.room(self.layout.id(link));
             for publisher in self.layout.publishers_of(room) {
                 if let Some(pair) = self.layout.pair(link, publisher) {

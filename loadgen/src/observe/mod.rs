@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::to_seconds;
 use crate::observe::metrics::{MetricsError, MetricsSource};
 use crate::observe::process::Process;
 
@@ -23,7 +24,34 @@ pub struct Observer {
     held: Option<Bytes>,
     from: Option<Reading>,
     to: Option<Reading>,
+    memory: Vec<MemoryPoint>,
     warnings: Vec<String>,
+}
+
+/// The target's memory at one time.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct MemoryPoint {
+    /// In seconds of the run.
+    pub at_seconds: f64,
+    /// Private anonymous memory of the process, in bytes.
+    pub user_bytes: u64,
+}
+
+/// The share by which memory has grown from the second quarter of its points to the last one, by their
+/// medians; `None` if there are too few points to say.
+pub fn growth_share(memory: &[MemoryPoint]) -> Option<f64> {
+    let quarter = memory.len() / 4;
+    if quarter < 2 {
+        return None;
+    }
+    let median = |points: &[MemoryPoint]| {
+        let mut bytes: Vec<u64> = points.iter().map(|point| point.user_bytes).collect();
+        bytes.sort_unstable();
+        bytes[bytes.len() / 2] as f64
+    };
+    let before = median(&memory[quarter..2 * quarter]);
+    let after = median(&memory[memory.len() - quarter..]);
+    (before > 0.0).then(|| after / before - 1.0)
 }
 
 /// Memory, in bytes.
@@ -55,6 +83,10 @@ pub struct TargetFindings {
     /// Growth of the kernel's slabs in that time for each connection, in bytes. Where the load runs on the
     /// same host, both ends of each connection are in it.
     pub kernel_bytes_a_connection: Option<f64>,
+    /// Its memory over time, in a soak.
+    pub memory: Vec<MemoryPoint>,
+    /// The share by which that has grown from its second quarter to its last.
+    pub memory_growth_share: Option<f64>,
     /// Growth of each of its metrics in the measurement, summed over labels; only those that grew.
     pub metrics: BTreeMap<String, f64>,
     /// What could not be read, and why.
@@ -96,9 +128,20 @@ impl Observer {
         self.held = self.bytes();
     }
 
-    /// User-space bytes of the process now.
-    pub fn user_bytes(&self) -> Option<u64> {
-        self.process.as_ref()?.user_bytes().ok()
+    /// Notes the process's memory, if the last note is so long ago.
+    pub fn note_memory(&mut self, at_ns: u64, step_ns: u64) {
+        let at_seconds = to_seconds(at_ns);
+        let last_seconds = self.memory.last().map(|point| point.at_seconds);
+        if last_seconds.is_some_and(|last| at_seconds - last < to_seconds(step_ns)) {
+            return;
+        }
+        // A process that has ended shows in its connections.
+        if let Some(Ok(user_bytes)) = self.process.as_ref().map(Process::user_bytes) {
+            self.memory.push(MemoryPoint {
+                at_seconds,
+                user_bytes,
+            });
+        }
     }
 
     fn bytes(&mut self) -> Option<Bytes> {
@@ -153,6 +196,8 @@ impl Observer {
             cpu_nanoseconds_a_message: cpu_seconds.and_then(|cpu| share(cpu * 1e9, messages)),
             user_bytes_a_connection: grown(|bytes| bytes.user),
             kernel_bytes_a_connection: grown(|bytes| bytes.kernel),
+            memory_growth_share: growth_share(&self.memory),
+            memory: self.memory,
             metrics: growth(self.from, self.to),
             warnings: self.warnings,
         })
@@ -169,4 +214,28 @@ fn growth(from: Option<Reading>, to: Option<Reading>) -> BTreeMap<String, f64> {
         *value > 0.0
     });
     to
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(bytes: impl IntoIterator<Item = u64>) -> Vec<MemoryPoint> {
+        let point = |(at, user_bytes)| MemoryPoint {
+            at_seconds: f64::from(at),
+            user_bytes,
+        };
+        (0..).zip(bytes).map(point).collect()
+    }
+
+    #[test]
+    fn growth_is_told_from_warming_up_and_from_a_peak() {
+        assert_eq!(growth_share(&points([1, 2, 3])), None);
+        let warming_up = [10, 60, 90, 100].into_iter().chain([100; 12]);
+        assert_eq!(growth_share(&points(warming_up)), Some(0.0));
+        let peak = [100; 12].into_iter().chain([100, 900, 100, 100]);
+        assert_eq!(growth_share(&points(peak)), Some(0.0));
+        let leak = (0..16).map(|number| 100 + 10 * number);
+        assert!(growth_share(&points(leak)).is_some_and(|share| share > 0.4));
+    }
 }

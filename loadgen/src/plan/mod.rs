@@ -171,7 +171,7 @@ impl Plan {
     /// # Errors
     /// It cannot work on this host; the error names the remedy.
     pub fn new(settings: &Settings, address: SocketAddr, host: &Host) -> Result<Plan, PlanError> {
-        let connections = settings.connections;
+        let connections = settings.connections_and_visitors();
         check_memory(settings)?;
         if u64::from(connections) > host.files {
             return Err(PlanError::Files {
@@ -234,7 +234,7 @@ fn descriptors_needed(connections: u32, threads: usize, private_tables: bool) ->
 }
 
 fn choose_threads(settings: &Settings, cpus: usize, host: &Host) -> Result<usize, PlanError> {
-    let connections = settings.connections;
+    let connections = settings.connections_and_visitors();
     let limit = host.descriptors;
     let fits = |threads| descriptors_needed(connections, threads, host.private_tables) <= limit;
     let wanted = settings.threads.unwrap_or(cpus);
@@ -283,7 +283,7 @@ fn check_memory(settings: &Settings) -> Result<(), PlanError> {
     else {
         return Ok(());
     };
-    let connections = settings.connections;
+    let connections = settings.connections_and_visitors();
     let pairs = u64::from(connections) * u64::from(publishers.div_ceil(rooms));
     let bytes = pairs * size_of::<u64>() as u64;
     if bytes > SEQUENCES_BYTES_MAX {

@@ -2,6 +2,7 @@
 
 pub mod host;
 pub mod progress;
+pub mod scenario;
 pub mod table;
 pub mod timeline;
 mod validity;
@@ -22,6 +23,7 @@ use crate::plan::Plan;
 use crate::settings::{Pace, Settings, Work};
 use crate::tally::Count;
 use host::HostFacts;
+use scenario::{SlowFindings, StormFindings, VisitFindings};
 use timeline::Moment;
 
 /// Rows of the proof of delivery that a report has.
@@ -57,8 +59,8 @@ pub struct Report {
     pub rooms: Option<u32>,
     /// Publishers, where there are any.
     pub publishers: Option<u32>,
-    /// Payload of each message.
-    pub payload_bytes: usize,
+    /// Payload of each message; several sizes with their weights.
+    pub payload_bytes: String,
     /// Messages of each sender under way at once, in a closed loop.
     pub in_flight: Option<u32>,
     /// Messages a second asked for, in an open loop.
@@ -96,6 +98,12 @@ pub struct Report {
     pub stalled: u64,
     /// Pings answered.
     pub pings: u64,
+    /// Those who came and went.
+    pub visits: Option<VisitFindings>,
+    /// Those who read slowly.
+    pub slow: Option<SlowFindings>,
+    /// The storm.
+    pub storm: Option<StormFindings>,
     /// Messages received a second: round trips in `echo`, deliveries in `fanout`, 0 in `idle`.
     pub messages_per_second: f64,
     /// Payload received a second.
@@ -136,6 +144,8 @@ pub struct Report {
     pub io: String,
     /// The host of the load.
     pub host: HostFacts,
+    /// The share by which the target's memory may grow, in a soak.
+    pub growth_share_max: Option<f64>,
     /// What the target says of itself, and its kernel of its process; `None` if neither was asked.
     pub target: Option<TargetFindings>,
     /// Connections that failed or were lost, by kind; and those that the server did not close when asked to.
@@ -259,7 +269,7 @@ impl Report {
         let mut report = Report {
             valid: true,
             invalid_because: Vec::new(),
-            mode: names.mode.to_owned(),
+            mode: settings.scenario.to_owned(),
             loop_kind: names.loop_kind.map(str::to_owned),
             url: settings.target.url.clone(),
             connections: settings.connections,
@@ -269,7 +279,7 @@ impl Report {
             connections_lost: count(Count::Dropped),
             rooms: names.rooms,
             publishers: names.publishers,
-            payload_bytes: settings.bytes,
+            payload_bytes: settings.sizes.to_string(),
             in_flight: names.in_flight,
             messages_per_second_offered: names.rate,
             messages_per_second_sent: names.rate.map(|_| sent_a_second),
@@ -290,8 +300,11 @@ impl Report {
             unexpected: count(Count::Unexpected),
             stalled: count(Count::Stalled),
             pings: count(Count::Pings),
+            visits: VisitFindings::of(settings, record),
+            slow: SlowFindings::of(settings, record),
+            storm: StormFindings::of(settings, record),
             messages_per_second: measured,
-            bytes_per_second: measured * settings.bytes as f64,
+            bytes_per_second: a_second(count(Count::BytesMeasured) as f64),
             latency_microseconds: Percentiles::of(&record.latency),
             service_microseconds: Percentiles::of(&record.service),
             latency_curve: curve(&record.latency),
@@ -310,6 +323,7 @@ impl Report {
             cpus: plan.cpus.clone(),
             io: backend.to_string(),
             host: HostFacts::look(),
+            growth_share_max: settings.growth_max,
             target: findings.target.clone(),
             errors: record.failures.counts(),
             hints: record.failures.hints(),
@@ -329,17 +343,33 @@ impl Report {
             (self.reordered, "reordered"),
             (self.corrupt, "corrupt"),
             (self.unexpected, "unexpected"),
+            (
+                self.visits.as_ref().map_or(0, |visits| visits.missed),
+                "messages missed by visitors",
+            ),
         ];
         let faults = faults.iter().filter(|(count, _)| *count > 0);
-        faults
+        let mut faults: Vec<_> = faults
             .map(|(count, what)| format!("{count} {what}"))
-            .collect()
+            .collect();
+        faults.extend(self.grown());
+        faults
+    }
+
+    /// What to say of the target's memory, if it has grown by more than it may.
+    fn grown(&self) -> Option<String> {
+        let grown = self.target.as_ref()?.memory_growth_share?;
+        let most = self.growth_share_max.filter(|most| grown > *most)?;
+        Some(format!(
+            "the target's memory grew by {:.1}% ({:.1}% is allowed)",
+            grown * 100.0,
+            most * 100.0
+        ))
     }
 }
 
 /// What the settings are called in the report.
 struct Names {
-    mode: &'static str,
     loop_kind: Option<&'static str>,
     rooms: Option<u32>,
     publishers: Option<u32>,
@@ -349,12 +379,12 @@ struct Names {
 
 impl Names {
     fn of(settings: &Settings) -> Names {
-        let (mode, rooms, publishers) = match settings.work {
-            Work::Echo { .. } => ("echo", None, None),
+        let (rooms, publishers) = match settings.work {
+            Work::Echo { .. } => (None, None),
             Work::Fanout {
                 rooms, publishers, ..
-            } => ("fanout", Some(rooms), Some(publishers)),
-            Work::Idle { rooms, .. } => ("idle", Some(rooms), None),
+            } => (Some(rooms), Some(publishers)),
+            Work::Idle { rooms, .. } => (Some(rooms), None),
         };
         let (loop_kind, in_flight, rate) = match settings.pace() {
             Some(Pace::Closed { in_flight }) => (Some("closed"), Some(in_flight), None),
@@ -362,7 +392,6 @@ impl Names {
             None => (None, None, None),
         };
         Names {
-            mode,
             loop_kind,
             rooms,
             publishers,

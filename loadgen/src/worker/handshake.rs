@@ -9,6 +9,7 @@ use ringmain_proto::ws::handshake::{ClientHandshake, check_response, client_requ
 use ringmain_rt::{Ready, connect};
 
 use super::receive::Flow;
+use super::slow::RECEIVE_BUFFER_BYTES;
 use super::{State, Worker};
 use crate::failure::Failure;
 use crate::links::Progress;
@@ -28,7 +29,12 @@ impl<L: Load> Worker<L> {
     ) -> Result<(), Failure> {
         let begun_ns = self.job.clock.now_ns();
         let from = self.job.plan.sources.address(self.layout.id(link));
-        let stream = connect::connect(from, self.job.plan.address)?;
+        let receive_buffer = self
+            .layout
+            .slow_links()
+            .contains(&link)
+            .then_some(RECEIVE_BUFFER_BYTES);
+        let stream = connect::connect(from, self.job.plan.address, receive_buffer)?;
         self.watch.add(stream.as_fd(), link as u64)?;
         state.links.get(link).attach(stream, due_ns, begun_ns);
         Ok(())
@@ -71,8 +77,8 @@ impl<L: Load> Worker<L> {
                     // Frames that came with it.
                     let flow = self.handle(state, link, &mut handshake.head[consumed..]);
                     match flow {
-                        Flow::Ends(failure) => state.end(link, failure),
-                        Flow::Goes if ready.ended => state.end(link, Failure::Ended),
+                        Flow::Ends(failure) => self.end(state, link, failure),
+                        Flow::Goes if ready.ended => self.end(state, link, Failure::Ended),
                         Flow::Goes => {}
                     }
                     return Ok(());
@@ -96,8 +102,8 @@ impl<L: Load> Worker<L> {
         state.links.get(link).progress = Progress::Open;
         state.record.opened(due_ns, begun_ns, now_ns);
         state.record.tally[Count::Connecting] -= 1;
-        state.record.tally[Count::Connected] += 1;
         state.record.tally[Count::Open] += 1;
+        self.count_opened(state, link, now_ns);
         state.load.opened(link);
     }
 }

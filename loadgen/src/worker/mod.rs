@@ -6,6 +6,8 @@
 mod handshake;
 mod ramp;
 mod receive;
+mod returns;
+mod slow;
 mod turn;
 
 use std::cell::RefCell;
@@ -19,16 +21,15 @@ use ringmain_proto::ws::{ParserSettings, Role};
 use ringmain_rt::{Alarm, Bell, ReadyList, Turns, Watch, driver};
 
 use crate::delivery::Deliveries;
-use crate::failure::Failure;
 use crate::job::Job;
 use crate::layout::Layout;
-use crate::links::{Links, Progress};
+use crate::links::Links;
 use crate::load::Load;
 use crate::measure::Record;
 use crate::outgoing::Outgoing;
 use crate::random::Random;
-use crate::tally::Count;
 use ramp::Ramp;
+use returns::Returns;
 use turn::TurnState;
 
 /// What one receive can take in; every connection of the thread receives into the same buffer.
@@ -95,6 +96,7 @@ struct State<L> {
     scratch: Vec<u8>,
     random: Random,
     ramp: Ramp,
+    returns: Returns,
     turn: TurnState,
 }
 
@@ -119,7 +121,7 @@ impl<L: Load + 'static> Worker<L> {
                 watch: Watch::new().map_err(WorkerError::system("cannot wait for sockets"))?,
                 parse: ParserSettings {
                     role: Role::Client,
-                    message_bytes_max: job.settings.bytes.max(MESSAGE_BYTES_MIN),
+                    message_bytes_max: job.settings.sizes.bounds().1.max(MESSAGE_BYTES_MIN),
                 },
                 state: RefCell::new(State::new(&job, layout, load, record)),
                 job,
@@ -203,7 +205,7 @@ impl<L: Load> State<L> {
     fn new(job: &Job, layout: Layout, load: L, record: Record) -> Self {
         let (thread, _) = layout.thread();
         let mut random = Random::new(job.seed ^ thread as u64);
-        let out = Outgoing::new(job.settings.bytes, job.settings.mask, random.next());
+        let out = Outgoing::new(job.settings.mask, random.next());
         State {
             links: Links::new(layout.links()),
             load,
@@ -212,32 +214,8 @@ impl<L: Load> State<L> {
             scratch: vec![0; SCRATCH_BYTES],
             random,
             ramp: Ramp::default(),
+            returns: Returns::default(),
             turn: TurnState::default(),
         }
-    }
-
-    /// A connection has not come to be.
-    fn fail(&mut self, link: usize, failure: Failure) {
-        let kind = if failure.is_refusal() {
-            Count::Refused
-        } else {
-            Count::Failed
-        };
-        self.record.tally[Count::Connecting] -= 1;
-        self.record.tally[kind] += 1;
-        self.record.failures.add(failure);
-        self.links.get(link).detach();
-    }
-
-    /// An open connection is over.
-    fn end(&mut self, link: usize, failure: Failure) {
-        self.record.tally[Count::Open] -= 1;
-        // Once we have said that we close, the other side may end it as it likes.
-        if self.links.get(link).progress == Progress::Open {
-            self.record.tally[Count::Dropped] += 1;
-            self.record.failures.add(failure);
-            self.load.lost(link);
-        }
-        self.links.get(link).detach();
     }
 }

@@ -10,7 +10,7 @@ use crate::load::{Due, Load};
 use crate::tally::Count;
 
 /// Connections that one turn begins: each costs some 20 us, in which nothing else is received.
-const TURN_CONNECTS_MAX: usize = 32;
+pub(super) const TURN_CONNECTS_MAX: usize = 32;
 
 /// How far the thread is with its connections.
 #[derive(Debug, Default)]
@@ -19,6 +19,13 @@ pub(super) struct Ramp {
     next: usize,
     /// When handshakes must be over, the earliest first.
     deadlines: VecDeque<(u64, usize)>,
+}
+
+impl Ramp {
+    /// A handshake that has just begun must be over by this time.
+    pub(super) fn expect_by(&mut self, deadline_ns: u64, link: usize) {
+        self.deadlines.push_back((deadline_ns, link));
+    }
 }
 
 impl<L: Load> Worker<L> {
@@ -34,7 +41,9 @@ impl<L: Load> Worker<L> {
         for _ in 0..TURN_CONNECTS_MAX {
             let link = state.ramp.next;
             let under_way = state.record.tally[Count::Connecting];
-            if link == state.links.len() || under_way >= u64::from(settings.handshakes_max) {
+            if link == self.layout.initial_links()
+                || under_way >= u64::from(settings.handshakes_max)
+            {
                 return Due::Never;
             }
             // The run's connections take turns over the threads, so each thread knows its own times.
@@ -47,21 +56,21 @@ impl<L: Load> Worker<L> {
             state.ramp.next += 1;
             state.record.tally[Count::Connecting] += 1;
             let deadline_ns = now_ns.saturating_add(settings.handshake_timeout_ns);
-            state.ramp.deadlines.push_back((deadline_ns, link));
+            state.ramp.expect_by(deadline_ns, link);
             if let Err(failure) = self.begin_connecting(state, link, due_ns) {
-                state.fail(link, failure);
+                self.fail(state, link, failure);
             }
         }
         Due::Now
     }
 
-    fn end_late_handshakes(&self, state: &mut State<L>, now_ns: u64) -> Due {
+    pub(super) fn end_late_handshakes(&self, state: &mut State<L>, now_ns: u64) -> Due {
         while let Some(&(deadline_ns, link)) = state.ramp.deadlines.front() {
             if state.links.get(link).progress == Progress::Connecting {
                 if deadline_ns > now_ns {
                     return Due::At(deadline_ns);
                 }
-                state.fail(link, Failure::HandshakeTimeout);
+                self.fail(state, link, Failure::HandshakeTimeout);
             }
             state.ramp.deadlines.pop_front();
         }
@@ -70,6 +79,6 @@ impl<L: Load> Worker<L> {
 
     /// Whether every connection has been opened or has failed.
     pub(super) fn is_settled(&self, state: &State<L>) -> bool {
-        state.ramp.next == state.links.len() && state.record.tally[Count::Connecting] == 0
+        state.ramp.next == self.layout.initial_links() && state.record.tally[Count::Connecting] == 0
     }
 }

@@ -27,14 +27,14 @@ impl<L: Load> Worker<L> {
         match state.links.get(link).progress {
             Progress::Connecting => {
                 if let Err(failure) = self.go_on_connecting(state, link, ready) {
-                    state.fail(link, failure);
+                    self.fail(state, link, failure);
                 }
             }
             Progress::Open | Progress::Closing => {
                 if ready.writable {
                     state.links.get(link).resume();
                 }
-                if ready.readable || ready.ended {
+                if (ready.readable || ready.ended) && !self.is_held_back(link) {
                     self.receive(state, link, ready.ended);
                 }
             }
@@ -64,7 +64,7 @@ impl<L: Load> Worker<L> {
                 Err(error) => Flow::Ends(error.into()),
             };
             if let Flow::Ends(failure) = flow {
-                state.end(link, failure);
+                self.end(state, link, failure);
             }
             return;
         }

@@ -31,6 +31,8 @@ pub(super) struct TurnState {
     cpu_from: Option<Duration>,
     cpu_to: Option<Duration>,
     closing: Closing,
+    /// When slow members read again.
+    pub(super) slow_ns: u64,
     /// Why the thread cannot go on.
     pub(super) error: Option<WorkerError>,
 }
@@ -107,6 +109,9 @@ impl<L: Load> Worker<L> {
         if !state.turn.begun {
             state.turn.begun = true;
             state.load.begin(window, &mut state.record);
+            state
+                .returns
+                .begin(&self.job.settings, &self.layout, window);
         }
         let measured = mark_cpu(&mut state.turn, window, now_ns);
         let mut sender = Sender {
@@ -116,6 +121,9 @@ impl<L: Load> Worker<L> {
             budget: TURN_MESSAGES_MAX,
         };
         let due = state.load.turn(now_ns, &mut sender);
+        let due = due
+            .min(self.come_and_go(state, window, now_ns))
+            .min(self.read_slowly(state, now_ns));
         if !state.turn.quiet && measured == Due::Never && state.load.is_quiet(now_ns) {
             state.turn.quiet = true;
             self.publish(state);
@@ -128,6 +136,10 @@ impl<L: Load> Worker<L> {
     /// Closes all connections; `None` once the last is over.
     fn close(&self, state: &mut State<L>, now_ns: u64) -> Option<Due> {
         let next = state.turn.closing.next;
+        if next == 0 {
+            state.record.tally[Count::Failed] += state.returns.waiting();
+            self.read_the_rest(state);
+        }
         let end = (next + TURN_CLOSES_MAX).min(state.links.len());
         for link in next..end {
             self.begin_closing(state, link);
@@ -148,11 +160,11 @@ impl<L: Load> Worker<L> {
         if now_ns < state.turn.closing.deadline_ns {
             return Some(Due::At(state.turn.closing.deadline_ns));
         }
-        give_up(state);
+        self.give_up(state);
         None
     }
 
-    fn begin_closing(&self, state: &mut State<L>, link: usize) {
+    pub(super) fn begin_closing(&self, state: &mut State<L>, link: usize) {
         match state.links.get(link).progress {
             Progress::Open => {
                 let payload = encode::close_payload(CloseCode::NORMAL, "");
@@ -160,9 +172,19 @@ impl<L: Load> Worker<L> {
                 state.links.get(link).send(&mut state.out);
                 state.links.get(link).progress = Progress::Closing;
             }
-            // Only when another thread could not go on, and the run is over before its time.
-            Progress::Connecting => state.fail(link, Failure::HandshakeTimeout),
+            // A visitor that came last; or another thread could not go on, and the run is over before its time.
+            Progress::Connecting => self.fail(state, link, Failure::HandshakeTimeout),
             Progress::Waiting | Progress::Closing | Progress::Ended => {}
+        }
+    }
+
+    /// Ends what the server has not closed.
+    fn give_up(&self, state: &mut State<L>) {
+        for link in 0..state.links.len() {
+            if state.links.get(link).progress == Progress::Closing {
+                state.record.failures.add(Failure::CloseTimeout);
+                self.end(state, link, Failure::CloseTimeout);
+            }
         }
     }
 
@@ -203,14 +225,4 @@ fn mark_cpu(turn: &mut TurnState, window: Window, now_ns: u64) -> Due {
         }
     }
     Due::Never
-}
-
-/// Ends what the server has not closed.
-fn give_up<L: Load>(state: &mut State<L>) {
-    for link in 0..state.links.len() {
-        if state.links.get(link).progress == Progress::Closing {
-            state.record.failures.add(Failure::CloseTimeout);
-            state.end(link, Failure::CloseTimeout);
-        }
-    }
 }

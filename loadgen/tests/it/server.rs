@@ -19,6 +19,8 @@ pub enum Conduct {
     Good,
     /// The delivery of this number does not happen.
     Drop(u64),
+    /// Of the deliveries to connections from this number on, the one of this number does not happen.
+    DropFrom(u64, u64),
     /// The delivery of this number happens twice.
     Duplicate(u64),
     /// The delivery of this number happens after the next one to the same member.
@@ -56,6 +58,7 @@ struct Server {
     rooms: Mutex<HashMap<String, Vec<Arc<Member>>>>,
     accepted: AtomicU64,
     deliveries: AtomicU64,
+    deliveries_late: AtomicU64,
 }
 
 struct Member {
@@ -74,6 +77,7 @@ pub fn start(conduct: Conduct) -> String {
         rooms: Mutex::default(),
         accepted: AtomicU64::new(0),
         deliveries: AtomicU64::new(0),
+        deliveries_late: AtomicU64::new(0),
     });
     thread::spawn(move || {
         for stream in listener.incoming() {
@@ -203,6 +207,9 @@ impl Server {
         let good = frame(Opcode::Binary, payload);
         match self.conduct {
             Conduct::Drop(wrong) if wrong == number => {}
+            Conduct::DropFrom(first, wrong)
+                if to.number >= first
+                    && self.deliveries_late.fetch_add(1, Ordering::Relaxed) == wrong => {}
             Conduct::Duplicate(wrong) if wrong == number => {
                 to.send(&good);
                 to.send(&good);

@@ -5,11 +5,16 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 
 /// Begins to connect to `to` from `from`, whose port should be zero. The stream does not block; once it
-/// can be written to, or has failed, [`TcpStream::take_error`] says which.
+/// can be written to, or has failed, [`TcpStream::take_error`] says which. With `receive_buffer`, the kernel
+/// keeps about so many bytes that were not received, and never more.
 ///
 /// # Errors
 /// No descriptor, address or port is left, or the connection was refused at once.
-pub fn connect(from: Option<SocketAddr>, to: SocketAddr) -> io::Result<TcpStream> {
+pub fn connect(
+    from: Option<SocketAddr>,
+    to: SocketAddr,
+    receive_buffer: Option<usize>,
+) -> io::Result<TcpStream> {
     let socket = socket2::Socket::new(
         socket2::Domain::for_address(to),
         socket2::Type::STREAM,
@@ -17,6 +22,9 @@ pub fn connect(from: Option<SocketAddr>, to: SocketAddr) -> io::Result<TcpStream
     )?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
+    if let Some(bytes) = receive_buffer {
+        socket.set_recv_buffer_size(bytes)?;
+    }
     if let Some(from) = from {
         // The port is chosen when the other end is known, so that one port serves many targets.
         bind_address_no_port(&socket)?;

@@ -1,11 +1,15 @@
 //! What the command line asks for, checked and in the units of the run.
 
+mod scenario;
+
 use ringmain_rt::IoChoice;
 
-use crate::cli::{self, Cli, Common, Job, Mask, Messages};
+use crate::cli::{self, Cli, Common, Mask, Messages};
 use crate::clock::to_ns;
 use crate::payload::HEADER_BYTES;
 use crate::plan::cpus::parse_cpus;
+use crate::policy::Policy;
+use crate::sizes::Sizes;
 use crate::target::{Target, TargetError};
 
 /// The largest payload that may be asked for, in bytes.
@@ -14,8 +18,10 @@ const BYTES_MAX: usize = 64 * 1024 * 1024;
 const PROBE_BYTES: usize = 64;
 /// The longest time that may be asked for: thirty days.
 const SECONDS_MAX: f64 = 30.0 * 86_400.0;
-/// Messages under way at once that one sender may have: more would be kept for the whole run.
-const IN_FLIGHT_MAX: u32 = 65_536;
+/// Seconds of measurement, unless told otherwise.
+const DURATION_SECONDS: f64 = 10.0;
+/// Handshakes under way at once at one thread, unless told otherwise.
+const HANDSHAKES_MAX: u32 = 256;
 /// Seconds to wait for the members of a probed room.
 const PROBE_DRAIN_SECONDS: f64 = 10.0;
 
@@ -34,7 +40,7 @@ pub enum Pace {
     },
 }
 
-/// The kinds of load.
+/// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Work {
     /// Every connection gets its own messages back.
@@ -62,6 +68,26 @@ pub enum Work {
     },
 }
 
+/// Connections that come and go beside those that stay.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Visits {
+    /// Connections that take turns in visiting.
+    pub visitors: u32,
+    /// Visits that begin each second.
+    pub rate: f64,
+    /// How long each lasts.
+    pub stay_ns: u64,
+}
+
+/// Members that read slowly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlowReaders {
+    /// How many: the last ones of those that stay.
+    pub count: u32,
+    /// What each reads; 0: nothing.
+    pub bytes_per_second: u32,
+}
+
 /// Where connections come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceChoice {
@@ -85,12 +111,22 @@ pub enum ServerPid {
 /// What a run shall do.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The scenario's name.
+    pub scenario: &'static str,
     /// The server.
     pub target: Target,
-    /// The kind of load.
+    /// What is sent.
     pub work: Work,
-    /// Connections to open.
+    /// Connections that are opened at the beginning.
     pub connections: u32,
+    /// Connections that come and go.
+    pub visits: Option<Visits>,
+    /// Connections that read slowly.
+    pub slow: Option<SlowReaders>,
+    /// All connections are dropped when the measurement begins, and come back by this policy.
+    pub storm: Option<Policy>,
+    /// The share by which the target's memory may grow.
+    pub growth_max: Option<f64>,
     /// Sending before the measurement.
     pub warmup_ns: u64,
     /// The measurement.
@@ -98,13 +134,15 @@ pub struct Settings {
     /// Silence after which what is missing is lost.
     pub drain_ns: u64,
     /// Payload of each message.
-    pub bytes: usize,
+    pub sizes: Sizes,
     /// Masking keys.
     pub mask: Mask,
     /// Handshakes begun a second; `None` is without limit.
     pub handshake_rate: Option<f64>,
     /// Handshakes under way at once, a thread.
     pub handshakes_max: u32,
+    /// The same while everyone comes back from a storm.
+    pub storm_handshakes_max: u32,
     /// The time that a handshake may take.
     pub handshake_timeout_ns: u64,
     /// Cores; `None` is all that are allowed.
@@ -161,46 +199,38 @@ impl Settings {
     /// # Errors
     /// Something in it cannot work; the error says what would.
     pub fn from_cli(cli: &Cli) -> Result<Settings, SettingsError> {
-        match &cli.job {
-            Job::Echo(echo) => {
-                let pace = pace(&echo.messages)?;
-                let settings = Settings::with(&echo.common, Work::Echo { pace })?;
-                settings.with_messages(&echo.messages)
-            }
-            Job::Fanout(fanout) => {
-                let work = fanout_work(fanout)?;
-                let settings = Settings::with(&fanout.common, work)?;
-                settings.with_messages(&fanout.messages)
-            }
-            Job::Idle(idle) => {
-                let members = at_least("--members-per-room", idle.members_per_room, 1)?;
-                let work = Work::Idle {
-                    rooms: idle.common.connections.div_ceil(members),
-                    probe: idle.probe,
-                };
-                Settings::with(&idle.common, work)
-            }
-        }
+        scenario::settings(&cli.job)
     }
 
-    fn with(common: &Common, work: Work) -> Result<Settings, SettingsError> {
+    fn with(
+        scenario: &'static str,
+        common: &Common,
+        work: Work,
+    ) -> Result<Settings, SettingsError> {
         let cpus = common.cpus.as_deref().map(|list| {
             parse_cpus(list).ok_or_else(|| bounds("--cpus", list, "core numbers, as in 0,2-3"))
         });
+        let handshakes_max = common.handshakes_max.unwrap_or(HANDSHAKES_MAX);
         Ok(Settings {
+            scenario,
             target: Target::parse(&common.url)?,
             work,
             connections: at_least("--connections", common.connections, 1)?,
+            visits: None,
+            slow: None,
+            storm: None,
+            growth_max: None,
             warmup_ns: 0,
-            duration_ns: seconds("--duration", common.duration, 0.001)?,
+            duration_ns: duration(common, DURATION_SECONDS)?,
             drain_ns: to_ns(PROBE_DRAIN_SECONDS),
-            bytes: PROBE_BYTES,
+            sizes: Sizes::one(PROBE_BYTES),
             mask: Mask::Random,
             handshake_rate: common
                 .rate
                 .map(|rate| positive("--rate", rate))
                 .transpose()?,
-            handshakes_max: at_least("--handshakes-max", common.handshakes_max, 1)?,
+            handshakes_max: at_least("--handshakes-max", handshakes_max, 1)?,
+            storm_handshakes_max: handshakes_max,
             handshake_timeout_ns: seconds("--handshake-timeout", common.handshake_timeout, 0.001)?,
             cpus: cpus.transpose()?,
             threads: common
@@ -223,17 +253,32 @@ impl Settings {
     }
 
     fn with_messages(mut self, messages: &Messages) -> Result<Settings, SettingsError> {
-        if !(HEADER_BYTES..=BYTES_MAX).contains(&messages.bytes) {
+        let sizes = Sizes::parse(&messages.bytes).filter(|sizes| {
+            let (shortest, longest) = sizes.bounds();
+            shortest >= HEADER_BYTES && longest <= BYTES_MAX
+        });
+        let Some(sizes) = sizes else {
             let wanted = format!(
-                "{HEADER_BYTES} to {BYTES_MAX} bytes: the first {HEADER_BYTES} carry publisher, number and time"
+                "{HEADER_BYTES} to {BYTES_MAX} bytes, or several sizes with their weights as in 64:9,4096:1; the \
+                 first {HEADER_BYTES} carry publisher, number and times"
             );
-            return Err(bounds("--bytes", messages.bytes, wanted));
-        }
-        self.bytes = messages.bytes;
+            return Err(bounds("--bytes", &messages.bytes, wanted));
+        };
+        self.sizes = sizes;
         self.mask = messages.mask;
         self.warmup_ns = seconds("--warmup", messages.warmup, 0.0)?;
         self.drain_ns = seconds("--drain", messages.drain, 0.0)?;
         Ok(self)
+    }
+
+    /// All connections of the run, visitors among them.
+    pub fn connections_and_visitors(&self) -> u32 {
+        self.connections + self.visits.map_or(0, |visits| visits.visitors)
+    }
+
+    /// Connections that stay and read as fast as they can: the ones that must get every message.
+    pub fn steady(&self) -> u32 {
+        self.connections - self.slow.map_or(0, |slow| slow.count)
     }
 
     /// When messages are sent, if any are.
@@ -246,49 +291,19 @@ impl Settings {
 
     /// The path of one connection, with its query.
     pub fn path(&self, room: u32) -> String {
+        if self.target.has_room() {
+            return self.target.path_in_room(room);
+        }
         match self.work {
             Work::Fanout { rooms: 2.., .. } => self.target.path_with(&format!("-{room}")),
-            Work::Echo { .. } | Work::Fanout { .. } => self.target.path_with(""),
-            Work::Idle { .. } => self.target.path_below(&format!("raw/idle-{room}")),
+            Work::Idle { .. } if self.target.has_no_path() => {
+                self.target.path_below(&format!("raw/idle-{room}"))
+            }
+            Work::Echo { .. } | Work::Fanout { .. } | Work::Idle { .. } => {
+                self.target.path_with("")
+            }
         }
     }
-}
-
-fn fanout_work(fanout: &cli::Fanout) -> Result<Work, SettingsError> {
-    let connections = fanout.common.connections;
-    let rooms = at_least("--rooms", fanout.rooms, 1)?;
-    // A room needs a publisher and somebody to receive, or nothing would ever be delivered there.
-    let members_min = if fanout.own { 1 } else { 2 };
-    if connections / rooms < members_min {
-        let wanted = format!(
-            "at least {}: {rooms} rooms need {members_min} members each",
-            u64::from(rooms) * u64::from(members_min)
-        );
-        return Err(bounds("--connections", connections, wanted));
-    }
-    if !(1..=connections).contains(&fanout.publishers) {
-        let wanted = format!("1 to {connections}, the number of connections");
-        return Err(bounds("--publishers", fanout.publishers, wanted));
-    }
-    Ok(Work::Fanout {
-        rooms,
-        publishers: fanout.publishers,
-        pace: pace(&fanout.messages)?,
-        own: fanout.own,
-    })
-}
-
-fn pace(messages: &Messages) -> Result<Pace, SettingsError> {
-    if let Some(rate) = messages.rate_messages {
-        let rate = positive("--rate-messages", rate)?;
-        return Ok(Pace::Open { rate });
-    }
-    let in_flight = messages.in_flight;
-    if !(1..=IN_FLIGHT_MAX).contains(&in_flight) {
-        let wanted = format!("1 to {IN_FLIGHT_MAX}");
-        return Err(bounds("--in-flight", in_flight, wanted));
-    }
-    Ok(Pace::Closed { in_flight })
 }
 
 fn source_choice(given: &str) -> Result<SourceChoice, SettingsError> {
@@ -338,6 +353,22 @@ fn seconds(option: &'static str, value: f64, min: f64) -> Result<u64, SettingsEr
     }
     let wanted = format!("seconds from {min} to {SECONDS_MAX}");
     Err(bounds(option, value, wanted))
+}
+
+/// A share such as `0.01` or `1%`.
+fn share(option: &'static str, given: &str) -> Result<f64, SettingsError> {
+    let value = match given.strip_suffix('%') {
+        Some(percent) => percent.parse().map(|percent: f64| percent / 100.0),
+        None => given.parse(),
+    };
+    value
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| bounds(option, given, "a share from 0 to 1, or from 0% to 100%"))
+}
+
+fn duration(common: &Common, default: f64) -> Result<u64, SettingsError> {
+    seconds("--duration", common.duration.unwrap_or(default), 0.0)
 }
 
 #[cfg(test)]

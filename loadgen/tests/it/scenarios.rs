@@ -1,0 +1,203 @@
+//! The scenarios, against a server that does everything right and ones that do not.
+
+use crate::program::{output, run};
+use crate::server::{Conduct, start};
+
+#[test]
+fn connecting_is_measured_from_when_a_handshake_was_due() {
+    let url = start(Conduct::Good);
+    let run = run(&format!(
+        "connect --url {url}/echo --connections 30 --rate 200"
+    ));
+    run.assert_clean();
+    assert_eq!(run.report["mode"], "connect");
+    assert!(run.number("connect_seconds") >= 0.14);
+    let due = &run.report["handshake_microseconds"];
+    let service = &run.report["handshake_service_microseconds"];
+    assert!(due["mean"].as_f64() >= service["mean"].as_f64());
+    assert_eq!(service["count"], 30);
+}
+
+#[test]
+fn a_storm_of_handshakes_begins_them_all_at_once() {
+    let url = start(Conduct::Good);
+    run(&format!("connect --url {url} --connections 60 --storm")).assert_clean();
+}
+
+#[test]
+fn everyone_talks_in_small_rooms() {
+    let url = start(Conduct::Good);
+    let run = run(&format!(
+        "chat --url {url}/raw/c --connections 21 --members 5 --rate-messages 400 --threads 2 --duration 0.5 --warmup 0.1"
+    ));
+    run.assert_clean();
+    assert_eq!((run.count("rooms"), run.count("publishers")), (4, 21));
+    assert_eq!(run.report["loop"], "open");
+    let rows = run.report["deliveries"].as_array().unwrap();
+    assert_eq!(rows.len(), 21);
+    for row in rows {
+        // Rooms of 6, 5, 5 and 5.
+        let others = if row["room"] == 0 { 5 } else { 4 };
+        assert_eq!(
+            row["expected"].as_u64(),
+            row["sent"].as_u64().map(|sent| sent * others)
+        );
+        assert_eq!(row["received"], row["expected"]);
+    }
+}
+
+#[test]
+fn messages_of_several_sizes_are_told_apart() {
+    let url = start(Conduct::Good);
+    let run = run(&format!(
+        "fanout --url {url}/raw/z --connections 4 --bytes 40:3,9000:1 --in-flight 4 --duration 0.3 --warmup 0.1"
+    ));
+    run.assert_clean();
+    assert_eq!(run.report["payload_bytes"], "40:3,9000:1");
+    let mean = run.number("bytes_per_second") / run.number("messages_per_second");
+    assert!((1_000.0..5_000.0).contains(&mean), "{mean}");
+}
+
+#[test]
+fn visitors_see_a_publishers_messages_without_a_hole() {
+    let url = start(Conduct::Good);
+    let run = run(&format!(
+        "churn --url {url}/raw/v --connections 8 --rooms 2 --rate-messages 300 --visits 40 --stay 0.2 --threads 2 \
+         --duration 1 --warmup 0.1"
+    ));
+    run.assert_clean();
+    let visits = &run.report["visits"];
+    assert!(visits["visits"].as_u64().unwrap() >= 20, "{visits}");
+    assert!(visits["received"].as_u64().unwrap() > 100, "{visits}");
+    assert_eq!(visits["missed"], 0);
+}
+
+#[test]
+fn what_a_visitor_misses_is_a_fault() {
+    // Only visitors and the publisher are in the room with the one other member.
+    let url = start(Conduct::DropFrom(2, 40));
+    let run = run(&format!(
+        "churn --url {url}/raw/v --connections 2 --rate-messages 300 --visits 10 --stay 0.8 --duration 1.5 --warmup 0"
+    ));
+    assert_eq!(run.code, 1, "{:#}", run.report);
+    assert_eq!(run.report["visits"]["missed"], 1, "{:#}", run.report);
+    assert_eq!(run.count("lost"), 0);
+}
+
+#[test]
+fn everyone_comes_back_from_a_storm_and_hears_the_rest() {
+    let url = start(Conduct::Good);
+    for policy in ["at-once", "fixed:0.2", "backoff:0.3:2"] {
+        let run = run(&format!(
+            "storm --url {url} --connections 40 --members-per-room 10 --threads 2 --policy {policy} --duration 1.5"
+        ));
+        run.assert_clean();
+        let storm = &run.report["storm"];
+        assert_eq!(
+            (&storm["returned"], &storm["retried"]),
+            (&40.into(), &0.into()),
+            "{policy}"
+        );
+        let back = &storm["back_microseconds"];
+        assert_eq!(back["count"], 40);
+        let least = if policy == "fixed:0.2" {
+            200_000.0
+        } else {
+            0.0
+        };
+        assert!(back["p50"].as_f64().unwrap() >= least, "{policy}: {back}");
+        // One message to each of four rooms of ten.
+        assert_eq!((run.count("sent"), run.count("received")), (4, 36));
+    }
+}
+
+#[test]
+fn who_is_refused_in_a_storm_tries_again_and_who_never_gets_in_is_missing() {
+    // The first 10 are the ramp; all who come after the next 5 are refused.
+    let url = start(Conduct::RefuseAfter(15));
+    let run = run(&format!(
+        "storm --url {url} --connections 10 --policy fixed:0.05 --duration 0.6 --threads 1"
+    ));
+    assert_eq!(run.code, 1);
+    assert_eq!(run.report["storm"]["returned"], 5);
+    assert!(run.report["storm"]["retried"].as_u64().unwrap() >= 5);
+    assert_eq!(run.count("failed"), 5);
+    assert_eq!(run.count("connections_lost"), 0);
+}
+
+#[test]
+fn slow_members_are_not_expected_to_have_read_everything() {
+    let url = start(Conduct::Good);
+    for (speed, some) in [(0, false), (20_000, true)] {
+        let run = run(&format!(
+            "slow --url {url}/raw/s --connections 10 --slow-share 20% --slow-bytes-per-second {speed} --bytes 100 \
+             --rate-messages 200 --duration 0.8 --warmup 0 --threads 2"
+        ));
+        run.assert_clean();
+        let slow = &run.report["slow"];
+        assert_eq!(slow["members"], 2);
+        assert_eq!(slow["missed"], 0);
+        // What they had not read is read at the end.
+        assert!(slow["received"].as_u64().unwrap() > 0 || !some);
+        assert_eq!(run.count("expected"), run.count("sent") * 7);
+    }
+}
+
+#[test]
+fn a_soak_watches_the_targets_memory() {
+    let url = start(Conduct::Good);
+    let run = run(&format!(
+        "soak --url {url}/raw/k --connections 10 --members 5 --rate-messages 50 --visits 10 --stay 0.1 --duration 3 \
+         --growth-max 100%"
+    ));
+    run.assert_clean();
+    // The server is this process.
+    assert_eq!(run.report["target"]["pid"], std::process::id());
+    let memory = run.report["target"]["memory"].as_array().unwrap();
+    assert!(memory.len() >= 8 && memory[0]["user_bytes"].as_u64().unwrap() > 0);
+    assert!(run.report["target"]["memory_growth_share"].is_f64());
+}
+
+#[test]
+fn a_run_whose_load_generator_was_too_busy_is_invalid() {
+    let url = start(Conduct::Good);
+    let output = output(&format!(
+        "echo --url {url}/echo --connections 2 --duration 0.3 --busy-max 0.000001 --json"
+    ));
+    assert_eq!(output.status.code(), Some(3));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["valid"], false);
+    assert!(
+        report["invalid_because"][0]
+            .as_str()
+            .unwrap()
+            .contains("--cpus")
+    );
+}
+
+#[test]
+fn the_run_in_stretches_adds_up_to_the_whole() {
+    let url = start(Conduct::Good);
+    let run = run(&format!(
+        "echo --url {url}/echo --connections 4 --threads 2 --rate-messages 200 --duration 2.5 --warmup 0"
+    ));
+    run.assert_clean();
+    let timeline = run.report["timeline"].as_array().unwrap();
+    assert!(timeline.len() >= 3);
+    let sum = |field: &str| -> f64 {
+        timeline
+            .iter()
+            .map(|moment| moment[field].as_f64().unwrap())
+            .sum()
+    };
+    assert_eq!(sum("sent_per_second").round() as u64, run.count("sent"));
+    assert_eq!(
+        sum("received_per_second").round() as u64,
+        run.count("received")
+    );
+    let counted: u64 = timeline
+        .iter()
+        .filter_map(|moment| moment["latency_microseconds"]["count"].as_u64())
+        .sum();
+    assert_eq!(run.report["latency_microseconds"]["count"], counted);
+}
