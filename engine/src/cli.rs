@@ -67,7 +67,10 @@ Examples:
   ringmain doctor --connections 1000000 --shards 8   for a million on eight shards
   ringmain doctor --json | jq '.holds, .limited_by'  for machines
 
-Exit codes: 0 the connections fit, 1 they do not, 2 wrong command line";
+Exit codes:
+  0   the connections fit
+  1   they do not
+  2   wrong command line";
 
 /// What to examine the host for.
 #[derive(Debug, Args)]
@@ -94,11 +97,14 @@ Examples:
   sudo ringmain tune apply --connections 100000 --skip net.ipv4.ip_local_port_range
   sudo ringmain tune revert                          everything as it was before the first apply
 
-What was there is kept in /var/lib/ringmain/tune. Applying again keeps that record; values that are better already
-are left alone, so that going down to fewer connections takes a revert first. Connection tracking and huge
-pages are only changed with --conntrack and --huge-pages.
+What was there is kept in /var/lib/ringmain/tune. Applying again keeps that record. Values
+that are better already are left alone: to go down to fewer connections, revert first.
+Connection tracking and huge pages are only changed with --conntrack and --huge-pages.
 
-Exit codes: 0 done, 1 the system refused something (named in the output) or this is not root, 2 wrong command line";
+Exit codes:
+  0   done
+  1   the system refused something, named in the output, or this is not root
+  2   wrong command line";
 
 /// What to do with the host's settings.
 #[derive(Debug, Subcommand)]

@@ -14,6 +14,7 @@ use ringmain_tuning::{Facts, Setting};
 use serde::Serialize;
 
 use crate::cli::{DoctorFlags, TargetFlags, TuneCommand};
+use crate::config::Settings;
 
 /// Exit code: the target does not fit, or the system refused something.
 const EXIT_NOT_ALL: u8 = 1;
@@ -76,6 +77,7 @@ fn probe(shards: u64) -> Engine {
         io_reason,
         private_tables: has_private_tables().unwrap_or(false),
         descriptors_reserved: DESCRIPTORS_RESERVED as u64,
+        connections_max_default: Settings::default().connections_max.0,
     }
 }
 

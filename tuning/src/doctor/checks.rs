@@ -6,9 +6,6 @@ use crate::facts::Facts;
 use crate::settings::{Consent, Kind, SETTINGS, Setting};
 use crate::text::{grouped, size};
 
-/// The first kernel that counts io_uring's rings as the control group's memory, not as locked memory.
-const RINGS_NOT_LOCKED: (u32, u32) = (5, 12);
-
 /// All of them, what matters most first.
 pub fn of(facts: &Facts, engine: &Engine, budget: &Budget) -> Vec<Check> {
     let checks = [
@@ -18,6 +15,7 @@ pub fn of(facts: &Facts, engine: &Engine, budget: &Budget) -> Vec<Check> {
         busy_memory(budget),
         locked_memory(facts),
         conntrack(facts),
+        configured(engine, budget.connections),
         Some(cpus(facts, engine)),
         numa(facts),
         network(facts),
@@ -68,13 +66,16 @@ fn tcp_memory(facts: &Facts, budget: &Budget) -> Option<Check> {
         grouped(budget.connections),
         size(budget.busy_buffer_bytes)
     );
-    let name = "buffers of TCP";
     if bytes >= budget.busy_buffer_bytes {
-        return Some(Check::ok(name, found));
+        return Some(Check::ok("buffers of TCP", found));
     }
     let wanted = (setting.value)(&facts.target(budget.connections));
     let better = setting.direction.better(current, &wanted);
-    Some(Check::warn(name, found, &[&setting.command(&better)]))
+    Some(Check::warn(
+        setting.name,
+        found,
+        &[&setting.command(&better)],
+    ))
 }
 
 fn busy_memory(budget: &Budget) -> Option<Check> {
@@ -94,10 +95,10 @@ fn busy_memory(budget: &Budget) -> Option<Check> {
 }
 
 fn locked_memory(facts: &Facts) -> Option<Check> {
-    if facts.kernel_version() >= RINGS_NOT_LOCKED {
+    let setting = Setting::find("memlock")?;
+    if !setting.is_needed(facts.kernel_version()) {
         return None;
     }
-    let setting = Setting::find("memlock")?;
     let wanted = (setting.value)(&facts.target(1));
     let current = facts.settings.get("memlock")?;
     if setting.direction.is_met(current, &wanted) {
@@ -119,6 +120,17 @@ fn conntrack(facts: &Facts) -> Option<Check> {
         grouped(table.max)
     );
     Some(Check::ok("connection tracking", found))
+}
+
+fn configured(engine: &Engine, connections: u64) -> Option<Check> {
+    (connections > engine.connections_max_default).then(|| {
+        let found = format!(
+            "connections_max is {} unless it is set: others get 503",
+            grouped(engine.connections_max_default)
+        );
+        let change = format!("ringmain --connections-max {connections}");
+        Check::warn("configuration", found, &[&change])
+    })
 }
 
 fn cpus(facts: &Facts, engine: &Engine) -> Check {

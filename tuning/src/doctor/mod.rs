@@ -27,6 +27,8 @@ pub struct Engine {
     pub private_tables: bool,
     /// Descriptors of a table that are not connections.
     pub descriptors_reserved: u64,
+    /// Connections that it accepts unless it is configured otherwise.
+    pub connections_max_default: u64,
 }
 
 /// How good a thing is.

@@ -61,6 +61,8 @@ pub enum Kind {
         unit: u64,
         /// Whether the soft limit is set too: Ringmain itself raises that of descriptors at start.
         sets_soft: bool,
+        /// The first kernel that does without it.
+        needed_before: Option<(u32, u32)>,
     },
     /// A file below `/sys`, kept in `/etc/tmpfiles.d`.
     Sysfs {
@@ -131,6 +133,14 @@ impl Setting {
     /// The setting of this name.
     pub fn find(name: &str) -> Option<&'static Setting> {
         SETTINGS.iter().find(|setting| setting.name == name)
+    }
+
+    /// Whether it has any effect on a kernel of this version.
+    pub fn is_needed(&self, kernel: (u32, u32)) -> bool {
+        match self.kind {
+            Kind::Limit { needed_before, .. } => needed_before.is_none_or(|first| kernel < first),
+            Kind::Sysctl | Kind::Sysfs { .. } => true,
+        }
     }
 
     /// The file that holds its live value; a limit has none.

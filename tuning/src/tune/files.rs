@@ -12,7 +12,7 @@ pub const LIMITS: &str = "/etc/security/limits.d/90-ringmain.conf";
 pub const TMPFILES: &str = "/etc/tmpfiles.d/90-ringmain.conf";
 
 /// The first lines of each file.
-fn header(connections: u64) -> String {
+pub fn header(connections: u64) -> String {
     format!(
         "# Ringmain, tuned for {connections} connections. Not to be edited: `ringmain tune apply` writes it anew, and\n\
          # `ringmain tune revert` (or scripts/tune.sh revert) takes it back.\n"

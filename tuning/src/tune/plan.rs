@@ -90,7 +90,7 @@ impl Plan {
         let target = facts.target(options.connections);
         let step = |setting: &'static Setting| {
             let was_applied = state.has(setting);
-            if !options.wants(setting, was_applied) {
+            if !options.wants(setting, was_applied) || !setting.is_needed(facts.kernel_version()) {
                 return None;
             }
             let current = facts.settings.get(setting.name).cloned();
