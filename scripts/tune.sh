@@ -280,8 +280,8 @@ set_live() {
   if ! (printf '%s\n' "$2" >"$root$1") 2>/dev/null; then
     return 1
   fi
-  now=$(sed 's/.*\[\(.*\)\].*/\1/' "$root$1")
-  [ "$(plain "$now")" = "$(plain "$2")" ]
+  seen=$(sed 's/.*\[\(.*\)\].*/\1/' "$root$1")
+  [ "$(plain "$seen")" = "$(plain "$2")" ]
 }
 
 refuse() {

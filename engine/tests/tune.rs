@@ -3,13 +3,14 @@
 //! Needs root and a writable `/proc/sys`; elsewhere the tests say why they are skipped. On the host itself nothing is
 //! lowered, even for a moment: the settings that are, are tested in a network namespace of their own.
 #![allow(clippy::unwrap_used)] // A test that meets an unexpected error fails by saying so.
-#![allow(clippy::print_stdout)] // Says why it is skipped.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use ringmain_tuning::settings::{Consent, Scope};
 use ringmain_tuning::tune::files::{LIMITS, SYSCTL, TMPFILES};
 use ringmain_tuning::tune::state::{DIRECTORY, RECORD};
 use ringmain_tuning::value::Direction;
@@ -74,7 +75,10 @@ impl Host {
         let lock =
             fs::File::create(std::env::temp_dir().join("ringmain-host-settings.lock")).unwrap();
         lock.lock().unwrap();
-        let skip = |why: &str| println!("skipped: {why}");
+        // Past the test harness, which shows the output of failed tests alone.
+        let skip = |why: &str| {
+            let _ = writeln!(std::io::stderr(), "skipped: {why}");
+        };
         let probe = "/proc/sys/fs/nr_open";
         if fs::read(probe)
             .and_then(|value| fs::write(probe, value))
@@ -295,6 +299,24 @@ fn whole_table(apply: &str, revert: &str) {
     assert_eq!(applied, again);
     assert_eq!(before, reverted);
     host.assert_as_before();
+}
+
+#[test]
+fn a_namespace_has_its_own_of_what_is_said_to_be_the_networks_and_nothing_of_the_hosts() {
+    let Some(_host) = Host::borrow() else { return };
+    let looks = in_namespace(&[]);
+    let of_kernel = SETTINGS
+        .iter()
+        .filter(|setting| setting.name.starts_with("net.") && setting.consent == Consent::Tuning);
+    for setting in of_kernel {
+        let is_there = !looks[0][&setting.path().unwrap()].is_empty();
+        assert_eq!(
+            is_there,
+            setting.scope == Scope::Network,
+            "{}",
+            setting.name
+        );
+    }
 }
 
 #[test]

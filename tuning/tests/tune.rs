@@ -404,6 +404,36 @@ fn script_and_library_set_the_same_write_the_same_and_take_back_what_the_other_d
 }
 
 #[test]
+fn the_script_says_what_it_changes_as_the_binary_does() {
+    let tree = Tree::new(&[]);
+    let applied = script(&tree, &["apply", "100k"]);
+    let text = String::from_utf8(applied.stdout).unwrap();
+    assert!(
+        text.contains("net.core.somaxconn: 4096 -> 16384\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("ip_local_port_range: 32768 60999 -> 10240 65535\n"),
+        "{text}"
+    );
+    let (ours, theirs) = (reverted(&tree), {
+        ran(&tree, &["apply", "100k"]);
+        script(&tree, &["revert"])
+    });
+    let text = String::from_utf8(theirs.stdout).unwrap();
+    let values = |lines: Vec<&str>| -> Vec<String> {
+        let values = lines.into_iter().filter(|line| line.contains("->"));
+        values.map(str::to_owned).collect()
+    };
+    let ours = values(ours.done.iter().map(String::as_str).collect());
+    assert!(
+        ours.contains(&"/proc/sys/net/core/somaxconn: 16384 -> 4096".to_owned()),
+        "{ours:?}"
+    );
+    assert_eq!(values(text.lines().collect()), ours);
+}
+
+#[test]
 fn the_script_says_what_it_does_not_understand() {
     let tree = Tree::new(&[]);
     for arguments in [

@@ -85,20 +85,21 @@ fn restore(root: &Root, entry: &Entry) -> io::Result<Option<String>> {
 
 fn restore_value(root: &Root, path: &str, before: &str) -> io::Result<Option<String>> {
     // With its module, a value may have gone.
-    let Some(now) = root.read(path) else {
+    let Some(now) = root.read(path).and_then(|text| Value::parse(&text)) else {
         return Ok(None);
     };
-    if Value::parse(&now) == Value::parse(before) {
+    let wanted = Value::parse(before).ok_or_else(|| {
+        io::Error::other(format!("the record says \"{before}\", which is no value"))
+    })?;
+    if now == wanted {
         return Ok(None);
     }
     fs::write(root.path(path), format!("{before}\n"))?;
-    match root.read(path) {
-        Some(text) if Value::parse(&text) == Value::parse(before) => {
-            Ok(Some(format!("{path}: {now} -> {before}")))
-        }
-        text => Err(io::Error::other(format!(
-            "{before} was written, and the kernel says {}",
-            text.unwrap_or_default()
+    match root.read(path).and_then(|text| Value::parse(&text)) {
+        Some(found) if found == wanted => Ok(Some(format!("{path}: {now} -> {wanted}"))),
+        found => Err(io::Error::other(format!(
+            "{wanted} was written, and the kernel says {}",
+            found.map_or_else(String::new, |found| found.to_string())
         ))),
     }
 }
