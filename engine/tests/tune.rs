@@ -72,21 +72,21 @@ struct Host {
 impl Host {
     /// None, with the reason on stdout, where the settings cannot be changed.
     fn borrow() -> Option<Self> {
-        let lock =
-            fs::File::create(std::env::temp_dir().join("ringmain-host-settings.lock")).unwrap();
-        lock.lock().unwrap();
         // Past the test harness, which shows the output of failed tests alone.
         let skip = |why: &str| {
             let _ = writeln!(std::io::stderr(), "skipped: {why}");
         };
-        let probe = "/proc/sys/fs/nr_open";
-        if fs::read(probe)
-            .and_then(|value| fs::write(probe, value))
-            .is_err()
-        {
+        // Opened alone: nobody else's change is undone by it.
+        let probe = fs::OpenOptions::new()
+            .write(true)
+            .open("/proc/sys/fs/nr_open");
+        if probe.is_err() {
             skip("not root, or /proc/sys is read-only");
             return None;
         }
+        let lock =
+            fs::File::create(std::env::temp_dir().join("ringmain-host-settings.lock")).unwrap();
+        lock.lock().unwrap();
         if Path::new(RECORD).exists() {
             skip("this host is tuned: `ringmain tune revert` first");
             return None;
