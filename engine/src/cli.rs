@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
+use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand};
+use ringmain_router::SHARDS_MAX;
+use ringmain_tuning::Root;
+use ringmain_tuning::settings::{CONNECTIONS_DEFAULT, CONNECTIONS_MAX};
 
 use crate::config::Layer;
 use crate::config::cpus::CpuSelection;
@@ -18,6 +22,8 @@ Examples:
   RINGMAIN_HEARTBEAT_SECONDS=60 ringmain        every key can be set in the environment
   ringmain config default > ringmain.toml       a file with all keys, explained
   ringmain config check --config ringmain.toml  what is wrong with it, or what it comes to
+  ringmain doctor --connections 100000          whether this host can hold them, and what to change
+  ringmain tune plan --connections 100000       the settings that would change, and why
 
 Signals: SIGTERM and SIGINT (Ctrl-C) close every connection with 1001 and end the process;
          a second one, after half a second or more, ends it at once.
@@ -48,6 +54,125 @@ pub enum Command {
     /// Print or check a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Say how many connections this host can hold, what limits it and what to change
+    Doctor(DoctorFlags),
+    /// Show, apply or take back the host's settings for many connections
+    #[command(subcommand)]
+    Tune(TuneCommand),
+}
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  ringmain doctor                                    for 100,000 connections
+  ringmain doctor --connections 1000000 --shards 8   for a million on eight shards
+  ringmain doctor --json | jq '.holds, .limited_by'  for machines
+
+Exit codes:
+  0   the connections fit
+  1   they do not
+  2   wrong command line";
+
+/// What to examine the host for.
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_EXAMPLES)]
+pub struct DoctorFlags {
+    /// Connections that the host is to hold
+    #[arg(long, value_name = "NUMBER", default_value_t = CONNECTIONS_DEFAULT, value_parser = connections())]
+    pub connections: u64,
+    /// Shards that Ringmain would have, at most 62 [default: one a core]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=SHARDS_MAX as u64))]
+    pub shards: Option<u64>,
+    /// Print everything as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The tree to look at.
+    #[command(flatten)]
+    pub root: RootFlag,
+}
+
+const TUNE_EXAMPLES: &str = "\
+Examples:
+  ringmain tune plan --connections 1000000           what would change, why, and what it may harm
+  sudo ringmain tune apply --connections 1000000     now and at each boot
+  sudo ringmain tune apply --connections 100000 --skip net.ipv4.ip_local_port_range
+  sudo ringmain tune revert                          everything as it was before the first apply
+
+What was there is kept in /var/lib/ringmain/tune. Applying again keeps that record. Values
+that are better already are left alone: to go down to fewer connections, revert first.
+Connection tracking and huge pages are only changed with --conntrack and --huge-pages.
+
+Exit codes:
+  0   done
+  1   the system refused something, named in the output, or this is not root
+  2   wrong command line";
+
+/// What to do with the host's settings.
+#[derive(Debug, Subcommand)]
+#[command(after_help = TUNE_EXAMPLES)]
+pub enum TuneCommand {
+    /// Show what would change, why, and what it may harm
+    #[command(after_help = TUNE_EXAMPLES)]
+    Plan {
+        /// What to tune for.
+        #[command(flatten)]
+        target: TargetFlags,
+        /// Print everything as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set the values, now and for each boot, and keep what was there; needs root
+    #[command(after_help = TUNE_EXAMPLES)]
+    Apply {
+        /// What to tune for.
+        #[command(flatten)]
+        target: TargetFlags,
+    },
+    /// Restore values and files as they were before the first apply; needs root
+    #[command(after_help = TUNE_EXAMPLES)]
+    Revert {
+        /// The tree to change.
+        #[command(flatten)]
+        root: RootFlag,
+    },
+}
+
+/// What to tune for, and what to leave alone.
+#[derive(Debug, Args)]
+pub struct TargetFlags {
+    /// Connections that the host is to hold
+    #[arg(long, value_name = "NUMBER", value_parser = connections())]
+    pub connections: u64,
+    /// Raise the table of connection tracking too
+    #[arg(long)]
+    pub conntrack: bool,
+    /// Give huge pages only to programs that ask for them
+    #[arg(long)]
+    pub huge_pages: bool,
+    /// Leave this setting alone; may be given several times
+    #[arg(long, value_name = "SETTING")]
+    pub skip: Vec<String>,
+    /// The tree to change.
+    #[command(flatten)]
+    pub root: RootFlag,
+}
+
+/// Another tree than the host's: an image, or a test's.
+#[derive(Debug, Args)]
+pub struct RootFlag {
+    /// The directory that takes the place of /
+    #[arg(long = "root", value_name = "DIRECTORY", hide = true)]
+    directory: Option<PathBuf>,
+}
+
+impl RootFlag {
+    /// The tree.
+    pub fn root(&self) -> Root {
+        self.directory.clone().map_or_else(Root::default, Root::new)
+    }
+}
+
+fn connections() -> impl TypedValueParser<Value = u64> {
+    clap::value_parser!(u64).range(1..=CONNECTIONS_MAX)
 }
 
 /// What to do with a configuration.

@@ -12,3 +12,4 @@ pub mod host;
 pub mod logging;
 pub mod metrics;
 pub mod plan;
+pub mod tune;

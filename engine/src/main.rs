@@ -12,6 +12,7 @@ use ringmain::config::{Config, Layer, Settings, render};
 use ringmain::control::Outcome;
 use ringmain::host::Host;
 use ringmain::plan::Plan;
+use ringmain::tune::{self, Answer, HostCommandError};
 use ringmain::{bootstrap, fatal, logging};
 use ringmain_rt::process::{exit_now, last_words};
 
@@ -32,6 +33,8 @@ fn main() -> ExitCode {
             print(&render::template(&Settings::default()))
         }
         Some(Command::Config(ConfigCommand::Check { config })) => check(config),
+        Some(Command::Doctor(flags)) => answer(tune::doctor(&flags)),
+        Some(Command::Tune(command)) => answer(tune::tune(&command)),
     }
 }
 
@@ -77,6 +80,18 @@ fn configure(
     let config = Config::merge(&layers)?;
     let plan = Plan::new(&config.settings, &Host::ask()?)?;
     Ok((config, plan))
+}
+
+fn answer(answer: Result<Answer, HostCommandError>) -> ExitCode {
+    match answer {
+        Ok(Answer { text, code: 0 }) => print(&text),
+        Ok(Answer { text, code }) => {
+            print(&text);
+            ExitCode::from(code)
+        }
+        Err(error @ HostCommandError::UnknownSetting(_)) => fail(&error, EXIT_USAGE),
+        Err(error) => fail(&error, EXIT_FAILURE),
+    }
 }
 
 fn print(text: &str) -> ExitCode {

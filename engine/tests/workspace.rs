@@ -18,7 +18,7 @@ struct Member {
     may_use: &'static [&'static str],
 }
 
-const MEMBERS: [Member; 8] = [
+const MEMBERS: [Member; 9] = [
     member("ringmain-proto", true, false, &[]),
     member("ringmain-router", true, false, &[]),
     member(
@@ -40,6 +40,8 @@ const MEMBERS: [Member; 8] = [
             "ringmain-rt",
         ],
     ),
+    // Reads and writes files; what only a system call tells, the engine hands in.
+    member("ringmain-tuning", false, false, &[]),
     member(
         "ringmain",
         false,
@@ -50,6 +52,7 @@ const MEMBERS: [Member; 8] = [
             "ringmain-core",
             "ringmain-rt",
             "ringmain-shard",
+            "ringmain-tuning",
         ],
     ),
     member(
