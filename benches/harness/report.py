@@ -1,10 +1,11 @@
-"""Medians, ratios and the table."""
+"""Medians, ratios and the table of the comparison."""
 
 import statistics
 from dataclasses import dataclass, field
 
 from .load import OTHERS_SHARE_MAX, Run
 from .scenarios import Scenario
+from .table import Table, number
 
 BASE = "engine"
 
@@ -71,6 +72,7 @@ class Results:
         return {
             "messages_per_second": self.median(server, "messages_per_second"),
             "cpu_nanoseconds": self.median(server, "cpu_nanoseconds"),
+            "load_cpu_nanoseconds": self.median(server, "load_cpu_nanoseconds"),
             "engine_rate_ratio": self.ratio(server, "messages_per_second"),
             "engine_cpu_ratio": self.ratio(server, "cpu_nanoseconds"),
             "notes": self.notes(server),
@@ -87,47 +89,34 @@ def _median(values: list[float | None]) -> float | None:
     return statistics.median(known) if known else None
 
 
-HEAD = (
-    "scenario", "server", "messages/s", "CPU ns/message", "server busy", "load busy",
-    "engine/this rate", "engine/this CPU", "notes",
-)  # fmt: skip
-
-
-def table(all_results: list[Results]) -> str:
+def table(all_results: list[Results]) -> Table:
     """One row for each scenario and server."""
-    rows = [HEAD]
+    result = Table(
+        "Medians; engine/this above 1 in rate and below 1 in CPU means that the engine is the better one",
+        (
+            "scenario", "server", "messages/s", "CPU ns/message", "server busy", "load busy",
+            "engine/this rate", "engine/this CPU", "notes",
+        ),  # fmt: skip
+        frozenset({"scenario", "server", "notes"}),
+    )
     for results in all_results:
         for server in results.runs:
-            rows.append(_row(results, server))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    lines = []
-    for row in rows:
-        # Words to the left, numbers to the right.
-        cells = [
-            cell.ljust(width) if column in (0, 1, len(HEAD) - 1) else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)
+            result.add(*_row(results, server))
+    return result
 
 
 def _row(results: Results, server: str) -> tuple[str, ...]:
     def ratio(what: str) -> str:
-        return "" if server == BASE else _number(results.ratio(server, what), ".2f")
+        return "" if server == BASE else number(results.ratio(server, what), ".2f")
 
     return (
         results.scenario.title,
         server,
-        _number(results.median(server, "messages_per_second"), ",.0f"),
-        _number(results.median(server, "cpu_nanoseconds"), ",.0f"),
-        _number(results.median(server, "server_share"), ".0%"),
-        _number(results.median(server, "load_share"), ".0%"),
+        number(results.median(server, "messages_per_second"), ",.0f"),
+        number(results.median(server, "cpu_nanoseconds"), ",.0f"),
+        number(results.median(server, "server_share"), ".0%"),
+        number(results.median(server, "load_share"), ".0%"),
         ratio("messages_per_second"),
         ratio("cpu_nanoseconds"),
         "; ".join(results.notes(server)),
     )
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
