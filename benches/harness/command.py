@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import compare, fairness, generator, idle, million, shards
+from . import compare, counts, fairness, generator, idle, million, shards
 from .failure import Failure
 from .outcome import conditions, say, write_json, write_markdown
 
@@ -16,6 +16,7 @@ COMMANDS = {
     "shards": shards,
     "load": generator,
     "million": million,
+    "counts": counts,
 }
 
 EPILOG = """\

@@ -19,8 +19,10 @@ from .table import Table
 
 SUMMARY = "latency of echoes on a shard, alone and beside a large room's fan-out"
 LATENCY_MAX_WANTED_MS = 20.0
-# The room's load begins before the echoes' and ends after them, by this much on either side.
+# The echoes warm up for so long, so that their connecting is over and the room's messages flow before they count; the
+# room's messages go on for as long behind the last of them.
 MARGIN_SECONDS = 2.0
+ROOM_WARMUP_SECONDS = 1.0
 # Nice levels by which the echoing load generator goes before the other one.
 URGENCY = 10
 
@@ -72,7 +74,8 @@ def run(options: argparse.Namespace, root: Path) -> Outcome:
 def _round(options: argparse.Namespace, root: Path, with_room: bool) -> Echoes:
     kind = kind_of("engine", options.engine, root)
     words = [options.load, "echo", "--connections", str(options.connections), "--rate-messages", f"{options.rate:g}"]
-    words += ["--duration", f"{options.seconds:g}", "--cpus", str(options.load_cpu), "--json"]
+    words += ["--warmup", f"{MARGIN_SECONDS:g}", "--duration", f"{options.seconds:g}"]
+    words += ["--cpus", str(options.load_cpu), "--json"]
     seconds_max = options.seconds + 60
     with RunningServer(kind, root, options.server_cpu) as server:
         echo_words = [*words, "--url", server.url("/echo")]
@@ -89,8 +92,7 @@ def _round(options: argparse.Namespace, root: Path, with_room: bool) -> Echoes:
 def _room_words(options: argparse.Namespace, server: RunningServer) -> list[str]:
     words = [options.load, "fanout", "--url", server.url("/raw/fairness"), "--connections", str(options.members + 1)]
     words += ["--rate-messages", f"{options.publications:g}", "--bytes", "128"]
-    # The echoes connect and warm up within the first margin.
-    words += ["--warmup", f"{MARGIN_SECONDS:g}", "--duration", f"{options.seconds + 2 * MARGIN_SECONDS:g}"]
+    words += ["--warmup", f"{ROOM_WARMUP_SECONDS:g}", "--duration", f"{options.seconds + 2 * MARGIN_SECONDS:g}"]
     return [*words, "--cpus", str(options.load_cpu), "--json"]
 
 

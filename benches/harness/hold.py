@@ -22,6 +22,8 @@ SAMPLE_SECONDS = 0.5
 # CPU time counts from here after the last join on, memory in the second half of the hold.
 SETTLE_SECONDS = 1.0
 HANDSHAKES_PER_SECOND_MIN = 2_000
+# Of the ports of one source address. The kernel looks through every second one first, and is slow once these are taken.
+PORTS_PLANNED_SHARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,14 @@ def _engine_words(what: Hold) -> tuple[str, ...]:
 def _load_words(binary: str, server: RunningServer, what: Hold, cpu: int) -> list[str]:
     words = [binary, "idle", "--url", server.url(""), "--connections", str(what.connections)]
     words += ["--members-per-room", str(what.members_per_room), "--duration", f"{what.seconds:g}"]
+    words += ["--source-addresses", str(_source_addresses(what.connections))]
     words += ["--handshake-timeout", "60", "--cpus", str(cpu), "--json"]
     return words + (["--probe"] if what.probe else [])
+
+
+def _source_addresses(connections: int) -> int:
+    low, high = (int(word) for word in Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    return math.ceil(connections / max(1, int((high - low + 1) * PORTS_PLANNED_SHARE)))
 
 
 def _sample(pid: int) -> _Sample:

@@ -20,12 +20,12 @@ from .servers import kind_of
 SUMMARY = "1,000,000 connections to one engine, held, and one message to all of them"
 QUICK_CONNECTIONS = 100_000
 # Both ends' user space and kernel memory, measured at 100,000 connections, and a quarter more.
-BYTES_PER_CONNECTION = 14_000
+BYTES_PER_CONNECTION = 12_000
 FILES_SPARE = 10_000
 
 EPILOG = """\
 examples:
-  scripts/bench million                         the whole: some 16 GB of memory and six minutes
+  scripts/bench million                         the whole: some 11 GiB of memory and five minutes
   scripts/bench million --connections 100000    the quick form, as in `scripts/bench --quick`
 """
 
