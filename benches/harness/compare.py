@@ -76,8 +76,12 @@ def run(options: argparse.Namespace, root: Path) -> Outcome:
     kinds = _kinds(options, root)
     all_results, failures = _measure(options, root, kinds)
     outcome = Outcome(
-        tables=[report.table(all_results)],
-        words=[f"Medians of {options.rounds} interleaved rounds of {options.seconds:g} s."],
+        tables=[table for table in (report.table(all_results), report.wanted(all_results)) if table],
+        words=[
+            f"Medians of {options.rounds} interleaved rounds of {options.seconds:g} s.",
+            "A share is of rates where the server's core was the busier one on both sides, and else of what CPU time "
+            "a message leaves to a core.",
+        ],
         document={
             "rounds": options.rounds,
             "seconds": options.seconds,
@@ -88,6 +92,7 @@ def run(options: argparse.Namespace, root: Path) -> Outcome:
     )
     if options.svg:
         options.svg.write_text(plot.ratios(all_results))
+        outcome.picture = options.svg
     if options.hold and not failures:
         outcome.add(million.measure(million.quick(options, options.hold), root), "hold")
     return outcome

@@ -151,9 +151,9 @@ def _compare(baseline: dict[str, int], counts: dict[str, int]) -> Outcome:
         if before is None or now is None:
             verdict, change = "NOT IN THE BASELINE" if before is None else "GONE", ""
         else:
-            ratio = now / before - 1
-            change = f"{ratio:+.1%}" if abs(ratio) >= CHANGE_SHOWN else "same"
-            verdict = "" if abs(ratio) <= CHANGE_MAX else "TOO MUCH MORE" if ratio > 0 else "much less"
+            more = now - before
+            change = f"{more / before:+.1%}" if abs(more) >= CHANGE_SHOWN * before else "same"
+            verdict = "" if abs(more) <= CHANGE_MAX * before else "TOO MUCH MORE" if more > 0 else "much less"
         bad += bool(verdict)
         table.add(name, *("-" if count is None else f"{count:,}" for count in (before, now)), change, verdict)
     if bad:

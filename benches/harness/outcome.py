@@ -24,6 +24,8 @@ class Outcome:
     document: dict = field(default_factory=dict)
     # Runs that came to nothing.
     failures: list[str] = field(default_factory=list)
+    # A drawing that belongs to it.
+    picture: Path | None = None
     # A figure is not to be trusted, or not what it must be.
     invalid: bool = False
 
@@ -48,6 +50,7 @@ class Outcome:
     def markdown(self, conditions: dict) -> str:
         facts = ", ".join(f"{conditions[name]}" for name in ("cpu", "cores_and_memory", "kernel", "commit", "at"))
         parts = [f"`{conditions['command']}`", facts]
+        parts += [f"![{self.picture.stem}]({self.picture.name})"] if self.picture else []
         parts += [f"**{table.title}**\n\n{table.markdown()}" for table in self.tables]
         parts += ["\n".join(f"* {words}" for words in self.words)] if self.words else []
         parts += ["\n".join(f"* FAILED {failure}" for failure in self.failures)] if self.failures else []

@@ -15,8 +15,8 @@ GROUP_GAP = 18
 TOP = 88
 BOTTOM = 44
 # Ratios beyond these are drawn at the edge, with their number beside them.
-RATIO_MIN, RATIO_MAX = 0.25, 8.0
-TICKS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+RATIO_MIN, RATIO_MAX = 1 / 16, 16.0
+TICKS = {1 / 16: "1/16", 1 / 8: "1/8", 1 / 4: "1/4", 1 / 2: "1/2", 1: "1", 2: "2", 4: "4", 8: "8", 16: "16"}
 COLOURS = {"floor": "#6b7280", "uws": "#c2410c", "tungstenite": "#1d4ed8", "fastwebsockets": "#0f766e"}
 PANELS = (
     ("messages_per_second", "Rate: engine / this", "right of 1: the engine is faster"),
@@ -65,11 +65,11 @@ def _legend(servers: set[str]) -> list[str]:
 def _axis(left: float, bottom: float, panel: tuple[str, str, str]) -> list[str]:
     _, title, hint = panel
     lines = [_text(left, TOP - 20, title, weight="bold"), _text(left, bottom + 34, hint, colour="#6b7280")]
-    for tick in TICKS:
+    for tick, label in TICKS.items():
         x = left + _offset(tick)
         line = 'stroke="#111827" stroke-width="1.5"' if tick == 1 else 'stroke="#e5e7eb"'
         lines.append(f'<line x1="{x:.1f}" y1="{TOP - 8}" x2="{x:.1f}" y2="{bottom}" {line}/>')
-        lines.append(_text(x, bottom + 16, f"{tick:g}", anchor="middle"))
+        lines.append(_text(x, bottom + 16, label, anchor="middle"))
     return lines
 
 

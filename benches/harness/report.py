@@ -8,6 +8,15 @@ from .scenarios import Scenario
 from .table import Table, number
 
 BASE = "engine"
+# What the engine should reach: scenario, server, and the share of that server's rate.
+WANTED = (
+    ("echo-64", "floor", 0.9),
+    ("echo-64-pipelined", "floor", 0.9),
+    ("fanout-1k", "floor", 0.9),
+    ("fanout-10k", "floor", 0.9),
+    ("echo-16k", "uws", 1.0),
+    ("connect", "floor", 0.7),
+)
 
 
 @dataclass
@@ -36,6 +45,18 @@ class Results:
             # Starvation can leave no round that both have; then the medians must do.
             return _ratio(self.median(BASE, what), self.median(server, what))
         return _median([_ratio(getattr(ours[round_], what), getattr(theirs[round_], what)) for round_ in both])
+
+    def reached(self, server: str) -> tuple[float | None, str]:
+        """The share of the server's rate that the engine reaches, and what that was taken from.
+
+        Where the load generator was the busier, both rates are its own: then it is the rate that the CPU time a message
+        leaves to a core.
+        """
+        busiest = [self.median(name, "server_share") >= self.median(name, "load_share") for name in (BASE, server)]
+        if all(busiest):
+            return self.ratio(server, "messages_per_second"), "rate"
+        cpu = self.ratio(server, "cpu_nanoseconds")
+        return (1 / cpu if cpu else None), "CPU time"
 
     def faults(self, server: str) -> dict[str, int]:
         sums: dict[str, int] = {}
@@ -120,3 +141,21 @@ def _row(results: Results, server: str) -> tuple[str, ...]:
         ratio("cpu_nanoseconds"),
         "; ".join(results.notes(server)),
     )
+
+
+def wanted(all_results: list[Results]) -> Table | None:
+    """What the engine should reach and what it does, of the scenarios and servers that were run."""
+    result = Table(
+        "What is wanted of the engine",
+        ("scenario", "against", "wanted", "reached", "by", "verdict"),
+        frozenset({"scenario", "against", "by", "verdict"}),
+    )
+    by_name = {results.scenario.name: results for results in all_results}
+    for scenario, server, share in WANTED:
+        results = by_name.get(scenario)
+        if results is None or not {BASE, server} <= results.runs.keys():
+            continue
+        reached, source = results.reached(server)
+        verdict = "-" if reached is None else "met" if reached >= share else "MISSED"
+        result.add(results.scenario.title, server, f"{share:.2f}", number(reached, ".2f"), source, verdict)
+    return result if result.rows else None

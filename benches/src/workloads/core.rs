@@ -21,13 +21,13 @@ pub(super) const WORKLOADS: &[Workload] = &[
     Workload::new("echo", "16KiB", 1, 50, || echo(16 * 1024, 1)),
     Workload::new("join-leave", "10", 1, 200, || join_and_leave(10)),
     Workload::new("join-leave", "1000", 1, 200, || join_and_leave(1_000)),
-    Workload::new("join-leave", "100000", 1, 0, || join_and_leave(100_000)),
+    Workload::new("join-leave", "100000", 1, 50, || join_and_leave(100_000)),
     Workload::new("fan-out", "10", 10, 100, || fan_out(10, 1)),
     Workload::new("fan-out", "100", 100, 50, || fan_out(100, 1)),
     Workload::new("fan-out", "1000", 1_000, 10, || fan_out(1_000, 1)),
     Workload::new("fan-out", "1000-x4", 4_000, 5, || fan_out(1_000, 4)),
     Workload::new("fan-out", "10000", 10_000, 2, || fan_out(10_000, 1)),
-    Workload::new("fan-out", "100000", 100_000, 0, || fan_out(100_000, 1)),
+    Workload::new("fan-out", "100000", 100_000, 1, || fan_out(100_000, 1)),
 ];
 
 /// One shard alone, whose sockets take everything.
