@@ -1,4 +1,4 @@
-//! The workloads under Criterion: `cargo bench -p ringmain-benches -- fan-out`.
+//! The workloads under Criterion: `cargo bench -p ringmain-benches --bench micro -- fan-out`.
 #![allow(missing_docs)] // Criterion's macros make public functions.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
