@@ -7,6 +7,7 @@ generator comes from many loopback addresses, since each has no more than its po
 
 import argparse
 import resource
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +98,17 @@ def measure(settings: Settings, root: Path) -> Outcome:
     return outcome
 
 
+def _tracked_max() -> int | None:
+    """How many connections the host tracks at most, if it tracks those of loopback."""
+    folder = Path("/proc/sys/net/netfilter")
+    if not (folder / "nf_conntrack_max").exists():
+        return None
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_connection(listener.getsockname()):
+            tracked = int((folder / "nf_conntrack_count").read_text())
+    return int((folder / "nf_conntrack_max").read_text()) if tracked else None
+
+
 def require(connections: int) -> str:
     """What so many connections need of this host, in words; refuses what cannot work with the remedy."""
     shards = shards_for(connections)
@@ -111,8 +123,8 @@ def require(connections: int) -> str:
             f"{needed / 2**30:.1f} GiB of memory for both ends, and {available / 2**30:.1f} GiB are available: "
             f"hold {available // BYTES_PER_CONNECTION:,} connections at most"
         )
-    tracked = Path("/proc/sys/net/netfilter/nf_conntrack_max")
-    if tracked.exists() and int(tracked.read_text()) < connections + FILES_SPARE:
+    tracked_max = _tracked_max()
+    if tracked_max is not None and tracked_max < connections + FILES_SPARE:
         problems.append(
             f"{connections + FILES_SPARE:,} tracked connections: "
             f"`sysctl -w net.netfilter.nf_conntrack_max={connections + FILES_SPARE}`, or no tracking on loopback"
