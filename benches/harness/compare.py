@@ -53,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hold",
         type=int,
         metavar="N",
-        help=f"connections that the engine then holds, as in `million`; 0: none (default {million.QUICK_CONNECTIONS:,}, "
-        "or none where --scenario or --server is given)",
+        help="connections that the engine then holds, as in `million`; 0: none "
+        f"(default {million.QUICK_CONNECTIONS:,}, or none where --scenario or --server is given)",
     )
     parser.add_argument(
         "--patience",

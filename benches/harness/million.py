@@ -1,8 +1,8 @@
 """One million concurrent WebSocket connections to one engine process, all of them in one room.
 
-They are held with the heartbeat on, and then one message goes to the room: everyone must receive it once. The engine and
-the load generator have many threads, since each descriptor table ends at the hard limit of descriptors, and the load
-generator comes from many loopback addresses, since each has no more than its ports.
+They are held with the heartbeat on, and then one message goes to the room: everyone must receive it once. The engine
+and the load generator have many threads, since each descriptor table ends at the hard limit of descriptors, and the
+load generator comes from many loopback addresses, since each has no more than its ports.
 """
 
 import argparse
@@ -136,6 +136,6 @@ def require(connections: int) -> str:
         raise Failure(f"{connections:,} connections need more than this host gives: " + "; ".join(problems))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return (
-        f"Needs {files:,} open files of {files_max:,}, about {needed / 2**30:.1f} GiB of {available / 2**30:.1f} GiB, and "
-        f"{shards} shards with {hard:,} descriptors each."
+        f"Needs {files:,} open files of {files_max:,}, about {needed / 2**30:.1f} GiB of {available / 2**30:.1f} GiB, "
+        f"and {shards} shards with {hard:,} descriptors each."
     )

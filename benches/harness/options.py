@@ -24,7 +24,10 @@ def add_outputs(parser: argparse.ArgumentParser) -> None:
     """Where the result goes, beside standard output."""
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
     parser.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="write this command's section of that file, such as benches/RESULTS.md"
+        "--markdown",
+        type=Path,
+        metavar="FILE",
+        help="write this command's section of that file, such as benches/RESULTS.md",
     )
 
 

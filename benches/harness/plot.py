@@ -47,7 +47,8 @@ def ratios(all_results: list[Results]) -> str:
             top += height
     top = TOP
     for (results, _), height in zip(groups, heights):
-        lines.append(_text(LABEL_WIDTH - 12, top + (height - GROUP_GAP) / 2 + 4, results.scenario.title, anchor="end"))
+        middle = top + (height - GROUP_GAP) / 2
+        lines.append(_text(LABEL_WIDTH - 12, middle + 4, results.scenario.title, anchor="end"))
         top += height
     return "\n".join([*lines, "</svg>", ""])
 
@@ -98,7 +99,13 @@ def _offset(ratio: float) -> float:
 
 
 def _text(
-    x: float, y: float, words: str, anchor: str = "start", size: int = 12, weight: str = "normal", colour: str = "#111827"
+    x: float,
+    y: float,
+    words: str,
+    anchor: str = "start",
+    size: int = 12,
+    weight: str = "normal",
+    colour: str = "#111827",
 ) -> str:
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" font-weight="{weight}" '

@@ -71,7 +71,8 @@ class Results:
         runs = self.runs[server].values()
         starved = sum(run.starved for run in runs)
         if starved:
-            notes.append(f"{starved} of {len(runs)} rounds starved" + (", NOT left out" if starved == len(runs) else ""))
+            kept = ", NOT left out" if starved == len(runs) else ""
+            notes.append(f"{starved} of {len(runs)} rounds starved{kept}")
         doubts = []
         if self.median(server, "load_share") > self.median(server, "server_share"):
             doubts.append("load's core the busier")
