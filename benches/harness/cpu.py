@@ -36,7 +36,7 @@ def machine_seconds() -> float:
 
 
 class Sampler(threading.Thread):
-    """Reads a server's CPU time all through a run, so that any part of the run can be looked at afterwards."""
+    """Reads a process's CPU time all through a run, so that any part of the run can be looked at afterwards."""
 
     def __init__(self, pid: int, cpu: int):
         super().__init__(daemon=True)
@@ -53,13 +53,17 @@ class Sampler(threading.Thread):
             try:
                 self.samples.append((time.monotonic(), process_seconds(self._pid)))
             except OSError:
-                return  # The server is gone; whoever waits for the load finds that out.
+                return  # The process is gone; whoever waits for it finds that out.
             if self._done.wait(SAMPLE_SECONDS):
                 return
 
     def stop(self) -> None:
         self._done.set()
         self.join()
+
+    def seconds_at(self, moment: float) -> float:
+        """CPU seconds that had been used up at a reading of the monotonic clock, or at the first sample after it."""
+        return next((cpu for at, cpu in self.samples if at >= moment), self.samples[-1][1] if self.samples else 0.0)
 
     def share_between(self, begin: float, end: float) -> float:
         """CPU seconds a second between two readings of the monotonic clock."""

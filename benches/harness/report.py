@@ -1,12 +1,22 @@
-"""Medians, ratios and the table."""
+"""Medians, ratios and the table of the comparison."""
 
 import statistics
 from dataclasses import dataclass, field
 
 from .load import OTHERS_SHARE_MAX, Run
 from .scenarios import Scenario
+from .table import Table, number
 
 BASE = "engine"
+# What the engine should reach: scenario, server, and the share of that server's rate.
+WANTED = (
+    ("echo-64", "floor", 0.9),
+    ("echo-64-pipelined", "floor", 0.9),
+    ("fanout-1k", "floor", 0.9),
+    ("fanout-10k", "floor", 0.9),
+    ("echo-16k", "uws", 1.0),
+    ("connect", "floor", 0.7),
+)
 
 
 @dataclass
@@ -36,6 +46,18 @@ class Results:
             return _ratio(self.median(BASE, what), self.median(server, what))
         return _median([_ratio(getattr(ours[round_], what), getattr(theirs[round_], what)) for round_ in both])
 
+    def reached(self, server: str) -> tuple[float | None, str]:
+        """The share of the server's rate that the engine reaches, and what that was taken from.
+
+        Where the load generator was the busier, both rates are its own: then it is the rate that the CPU time a message
+        leaves to a core.
+        """
+        busiest = [self.median(name, "server_share") >= self.median(name, "load_share") for name in (BASE, server)]
+        if all(busiest):
+            return self.ratio(server, "messages_per_second"), "rate"
+        cpu = self.ratio(server, "cpu_nanoseconds")
+        return (1 / cpu if cpu else None), "CPU time"
+
     def faults(self, server: str) -> dict[str, int]:
         sums: dict[str, int] = {}
         for run in self.runs[server].values():
@@ -49,7 +71,8 @@ class Results:
         runs = self.runs[server].values()
         starved = sum(run.starved for run in runs)
         if starved:
-            notes.append(f"{starved} of {len(runs)} rounds starved" + (", NOT left out" if starved == len(runs) else ""))
+            kept = ", NOT left out" if starved == len(runs) else ""
+            notes.append(f"{starved} of {len(runs)} rounds starved{kept}")
         doubts = []
         if self.median(server, "load_share") > self.median(server, "server_share"):
             doubts.append("load's core the busier")
@@ -71,6 +94,7 @@ class Results:
         return {
             "messages_per_second": self.median(server, "messages_per_second"),
             "cpu_nanoseconds": self.median(server, "cpu_nanoseconds"),
+            "load_cpu_nanoseconds": self.median(server, "load_cpu_nanoseconds"),
             "engine_rate_ratio": self.ratio(server, "messages_per_second"),
             "engine_cpu_ratio": self.ratio(server, "cpu_nanoseconds"),
             "notes": self.notes(server),
@@ -87,47 +111,52 @@ def _median(values: list[float | None]) -> float | None:
     return statistics.median(known) if known else None
 
 
-HEAD = (
-    "scenario", "server", "messages/s", "CPU ns/message", "server busy", "load busy",
-    "engine/this rate", "engine/this CPU", "notes",
-)  # fmt: skip
-
-
-def table(all_results: list[Results]) -> str:
+def table(all_results: list[Results]) -> Table:
     """One row for each scenario and server."""
-    rows = [HEAD]
+    result = Table(
+        "Medians; engine/this above 1 in rate and below 1 in CPU means that the engine is the better one",
+        (
+            "scenario", "server", "messages/s", "CPU ns/message", "server busy", "load busy",
+            "engine/this rate", "engine/this CPU", "notes",
+        ),  # fmt: skip
+        frozenset({"scenario", "server", "notes"}),
+    )
     for results in all_results:
         for server in results.runs:
-            rows.append(_row(results, server))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    lines = []
-    for row in rows:
-        # Words to the left, numbers to the right.
-        cells = [
-            cell.ljust(width) if column in (0, 1, len(HEAD) - 1) else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)
+            result.add(*_row(results, server))
+    return result
 
 
 def _row(results: Results, server: str) -> tuple[str, ...]:
     def ratio(what: str) -> str:
-        return "" if server == BASE else _number(results.ratio(server, what), ".2f")
+        return "" if server == BASE else number(results.ratio(server, what), ".2f")
 
     return (
         results.scenario.title,
         server,
-        _number(results.median(server, "messages_per_second"), ",.0f"),
-        _number(results.median(server, "cpu_nanoseconds"), ",.0f"),
-        _number(results.median(server, "server_share"), ".0%"),
-        _number(results.median(server, "load_share"), ".0%"),
+        number(results.median(server, "messages_per_second"), ",.0f"),
+        number(results.median(server, "cpu_nanoseconds"), ",.0f"),
+        number(results.median(server, "server_share"), ".0%"),
+        number(results.median(server, "load_share"), ".0%"),
         ratio("messages_per_second"),
         ratio("cpu_nanoseconds"),
         "; ".join(results.notes(server)),
     )
 
 
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+def wanted(all_results: list[Results]) -> Table | None:
+    """What the engine should reach and what it does, of the scenarios and servers that were run."""
+    result = Table(
+        "What is wanted of the engine",
+        ("scenario", "against", "wanted", "reached", "by", "verdict"),
+        frozenset({"scenario", "against", "by", "verdict"}),
+    )
+    by_name = {results.scenario.name: results for results in all_results}
+    for scenario, server, share in WANTED:
+        results = by_name.get(scenario)
+        if results is None or not {BASE, server} <= results.runs.keys():
+            continue
+        reached, source = results.reached(server)
+        verdict = "-" if reached is None else "met" if reached >= share else "MISSED"
+        result.add(results.scenario.title, server, f"{share:.2f}", number(reached, ".2f"), source, verdict)
+    return result if result.rows else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Scenario:
-    """One load, the same for every server."""
+    """One load, the same for every server. Of `connect`, a message is a handshake."""
 
     name: str
     title: str
@@ -16,8 +16,13 @@ class Scenario:
     in_flight: int
 
     @property
+    def floor_job(self) -> str:
+        """What the floor is told to do."""
+        return "accept" if self.job == "connect" else self.job
+
+    @property
     def path(self) -> str:
-        return "/echo" if self.job == "echo" else "/raw/bench"
+        return "/raw/bench" if self.job == "fanout" else "/echo"
 
 
 SCENARIOS = [
@@ -26,6 +31,8 @@ SCENARIOS = [
     Scenario("echo-16k", "echo 16 KiB, 200 connections, 1 in flight", "echo", 200, 16 * 1024, 1),
     Scenario("fanout-1k", "fan-out 128 B to 1,000, 4 in flight", "fanout", 1_000, 128, 4),
     Scenario("fanout-10k", "fan-out 128 B to 10,000, 4 in flight", "fanout", 10_000, 128, 4),
+    # What one descriptor table of 20,000 holds, with some to spare.
+    Scenario("connect", "15,000 handshakes, as fast as they go", "connect", 15_000, 0, 0),
 ]
 
 

@@ -12,16 +12,21 @@ from pathlib import Path
 from .failure import Failure
 
 START_SECONDS_MAX = 15.0
-STOP_SECONDS_MAX = 10.0
+# A million connections take a while to close.
+STOP_SECONDS_MAX = 60.0
 
-ENGINE = "target/release/ringmain --listen 127.0.0.1:{port} --admin off --shards 1 --cpus {cpu}"
+ENGINE = "target/release/ringmain --listen 127.0.0.1:{port} --admin off --shards {shards} --cpus {cpu}"
 FLOOR = "target/release/floor {job} --listen 127.0.0.1:{port} --cpu {cpu}"
 UWS = "node benches/peers/uws/server.js --port {port} --cpu {cpu}"
+TUNGSTENITE = "target/release/peer-tungstenite --listen 127.0.0.1:{port} --cpu {cpu}"
+FASTWEBSOCKETS = "target/release/peer-fastwebsockets --listen 127.0.0.1:{port} --cpu {cpu}"
+
+NAMES = ("engine", "floor", "uws", "tungstenite", "fastwebsockets")
 
 
 @dataclass(frozen=True)
 class ServerKind:
-    """A server that can be started. `command` has the fields {port}, {cpu} and {job}."""
+    """A server that can be started. `command` may have the fields {port}, {cpu}, {job} and {shards}."""
 
     name: str
     command: str
@@ -39,26 +44,49 @@ class ServerKind:
 def kinds(engine_command: str | None) -> list[ServerKind]:
     """All servers, the engine first. Another command may stand in for the engine's."""
     command = engine_command or ENGINE
+    ours = "cargo build --release -p ringmain-benches"
     return [
         ServerKind("engine", command, shlex.split(command)[0], "cargo build --release -p ringmain"),
-        ServerKind("floor", FLOOR, "target/release/floor", "cargo build --release -p ringmain-benches"),
+        ServerKind("floor", FLOOR, "target/release/floor", ours),
         ServerKind(
             "uws",
             UWS,
             "benches/peers/uws/node_modules/@trufflesuite/uws-js-unofficial/package.json",
             "npm ci --ignore-scripts --prefix benches/peers/uws",
         ),
+        ServerKind("tungstenite", TUNGSTENITE, "target/release/peer-tungstenite", ours),
+        ServerKind("fastwebsockets", FASTWEBSOCKETS, "target/release/peer-fastwebsockets", ours),
     ]
 
 
-class RunningServer:
-    """A server process, alive inside a `with` block and gone after it."""
+def kind_of(name: str, engine_command: str | None, root: Path) -> ServerKind:
+    """One server, which must be there."""
+    kind = next(kind for kind in kinds(engine_command) if kind.name == name)
+    reason = kind.missing(root)
+    if reason:
+        raise Failure(reason)
+    return kind
 
-    def __init__(self, kind: ServerKind, job: str, cpu: int, root: Path):
+
+class RunningServer:
+    """A server process, alive inside a `with` block and gone after it.
+
+    `cpu` is a core, or a list of cores for an engine with several `shards`; `extra` are more words of its command.
+    """
+
+    def __init__(
+        self,
+        kind: ServerKind,
+        root: Path,
+        cpu: int | str,
+        job: str = "echo",
+        shards: int = 1,
+        extra: tuple[str, ...] = (),
+    ):
         self.kind = kind
         self.port = free_port()
         self._log = tempfile.TemporaryFile()
-        command = shlex.split(kind.command.format(port=self.port, cpu=cpu, job=job))
+        command = shlex.split(kind.command.format(port=self.port, cpu=cpu, job=job, shards=shards)) + list(extra)
         try:
             self._process = subprocess.Popen(
                 command, cwd=root, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
@@ -69,6 +97,9 @@ class RunningServer:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def url(self, path: str) -> str:
+        return f"ws://127.0.0.1:{self.port}{path}"
 
     def __enter__(self) -> "RunningServer":
         try:
@@ -98,9 +129,13 @@ class RunningServer:
         if code is not None:
             raise Failure(f"{self.kind.name} ended with status {code}: {self._last_words()}")
 
-    def _last_words(self) -> str:
+    def log(self) -> str:
+        """What it has said so far."""
         self._log.seek(0)
-        lines = [line for line in self._log.read()[-4096:].decode(errors="replace").splitlines() if line.strip()]
+        return self._log.read().decode(errors="replace")
+
+    def _last_words(self) -> str:
+        lines = [line for line in self.log()[-4096:].splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("error")]
         return " / ".join(errors or lines[-3:]) or "it said nothing"
 

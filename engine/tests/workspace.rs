@@ -90,7 +90,7 @@ const fn member(
 }
 
 /// Crates that only these members may depend on. Development dependencies are free.
-const OWNERS: [(&str, &[&str]); 22] = [
+const OWNERS: [(&str, &[&str]); 23] = [
     ("monoio", &["ringmain-rt"]),
     ("io-uring", &["ringmain-rt", "ringmain-benches"]),
     ("socket2", &["ringmain-rt"]),
@@ -98,11 +98,12 @@ const OWNERS: [(&str, &[&str]); 22] = [
         "libc",
         &["ringmain-rt", "ringmain-loadgen", "ringmain-benches"],
     ),
-    ("tokio", &["ringmain"]),
-    ("hyper", &["ringmain-shard", "ringmain"]),
-    ("hyper-util", &["ringmain"]),
+    ("tokio", &["ringmain", "ringmain-benches"]),
+    ("tokio-tungstenite", &["ringmain-benches"]),
+    ("hyper", &["ringmain-shard", "ringmain", "ringmain-benches"]),
+    ("hyper-util", &["ringmain", "ringmain-benches"]),
     ("crossbeam-channel", &["ringmain-router"]),
-    ("fastwebsockets", &["ringmain-proto"]),
+    ("fastwebsockets", &["ringmain-proto", "ringmain-benches"]),
     ("figment", &["ringmain"]),
     ("getrandom", &["ringmain"]),
     ("prometheus-client", &["ringmain"]),

@@ -51,6 +51,7 @@ install_packages() {
 
 install_tools() {
   command -v cc >/dev/null || install_packages gcc libc6-dev
+  command -v valgrind >/dev/null || install_packages valgrind
   command -v node >/dev/null || install_packages nodejs
   # Some distributions' nodejs brings npm along, and then conflicts with a package of that name.
   command -v npm >/dev/null || install_packages npm

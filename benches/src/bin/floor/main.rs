@@ -6,6 +6,7 @@
 mod echo;
 mod fanout;
 mod io;
+mod quiet;
 mod ring;
 mod room_log;
 mod server;
@@ -15,13 +16,15 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
+use quiet::Quiet;
 use ringmain_benches::process::{self, EndSignal};
 
 /// The physical floor: a bare io_uring WebSocket server.
 #[derive(Debug, Parser)]
 #[command(
     after_help = "Examples:\n  floor echo --listen 127.0.0.1:9001 --cpu 0\n  \
-    floor fanout --listen 127.0.0.1:9001 --cpu 0 --send syscall --receive poll"
+    floor fanout --listen 127.0.0.1:9001 --cpu 0 --send syscall --receive poll\n  \
+    floor accept --listen 127.0.0.1:9001 --cpu 0 --then close"
 )]
 struct Arguments {
     /// What to do with each message.
@@ -35,6 +38,9 @@ struct Arguments {
     /// How bytes arrive.
     #[arg(long, default_value = "poll")]
     receive: ReceiveBy,
+    /// With `accept`: what becomes of a connection whose handshake was answered.
+    #[arg(long, default_value = "keep")]
+    then: Then,
     /// The core to run on; any, unless given.
     #[arg(long)]
     cpu: Option<usize>,
@@ -47,6 +53,19 @@ enum Job {
     Echo,
     /// Sends it to every other connection.
     Fanout,
+    /// Nothing: it accepts and answers handshakes.
+    Accept,
+    /// Nothing: it holds what it accepted, each by a one-shot poll.
+    Idle,
+}
+
+/// What becomes of an accepted connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Then {
+    /// It is held until the peer ends it.
+    Keep,
+    /// It is closed at once.
+    Close,
 }
 
 /// How bytes leave.
@@ -94,10 +113,16 @@ fn run(arguments: &Arguments) -> std::io::Result<()> {
         )
     })?;
     socket::prepare_listener(&listener)?;
-    let io = io::Io::new(arguments.send, arguments.receive)?;
+    let receive = match arguments.job {
+        Job::Idle => ReceiveBy::Poll,
+        _ => arguments.receive,
+    };
+    let io = io::Io::new(arguments.send, receive)?;
     eprintln!("floor: {:?} listening on {address}", arguments.job);
     match arguments.job {
         Job::Echo => server::Server::new(io, listener, end, echo::Echo::default()).run(),
         Job::Fanout => server::Server::new(io, listener, end, fanout::Fanout::new()).run(),
+        Job::Accept => server::Server::new(io, listener, end, Quiet::new(arguments.then)).run(),
+        Job::Idle => server::Server::new(io, listener, end, Quiet::new(Then::Keep)).run(),
     }
 }

@@ -1,0 +1,122 @@
+"""What the harness reckons, without a server: `python3 -m pytest benches/harness/tests.py`."""
+
+import sys
+import tempfile
+import unittest
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from harness import command, counts, hold, memory, million, outcome, plot, report, scenarios  # noqa: E402
+from harness.failure import Failure  # noqa: E402
+from harness.load import Run  # noqa: E402
+from harness.table import Table  # noqa: E402
+
+
+def run(rate: float, cpu: float, server: float = 0.99, load: float = 0.8) -> Run:
+    return Run(rate, cpu, cpu / 2, server, load, 0.0, {})
+
+
+def results(**runs: Run) -> report.Results:
+    found = report.Results(scenarios.by_names(["echo-64"])[0])
+    for server, one in runs.items():
+        found.add(server, 0, one)
+    return found
+
+
+class Command(unittest.TestCase):
+    def test_without_a_command_compare_is_meant(self):
+        self.assertEqual(command._with_command([]), ["compare"])
+        self.assertEqual(command._with_command(["--quick"]), ["compare", "--quick"])
+        self.assertEqual(command._with_command(["idle", "--quick"]), ["idle", "--quick"])
+        self.assertEqual(command._with_command(["--help"]), ["--help"])
+        # A word that is no command is for the parser to refuse.
+        self.assertEqual(command._with_command(["idel"]), ["idel"])
+
+    def test_every_command_parses_its_defaults(self):
+        for name in command.COMMANDS:
+            self.assertEqual(command._parser().parse_args([name]).command, name)
+
+
+class Memory(unittest.TestCase):
+    def test_half_of_the_growth_is_the_servers_but_for_what_one_end_alone_has(self):
+        growth = {"TCP": 100, "io_kiocb": 100, "eventpoll_epi": 100}
+        uring = memory.server_share(growth, "uring", "epoll")
+        self.assertEqual(uring, {"TCP": 50, "io_kiocb": 100, "eventpoll_epi": 0})
+        epoll = memory.server_share(growth, "epoll", "epoll")
+        self.assertEqual((epoll["TCP"], epoll["eventpoll_epi"]), (50, 50))
+
+    def test_growth_leaves_out_what_earlier_connections_left_behind(self):
+        before = memory.KernelMemory({"TCP": 10, "tw_sock_TCP": 500})
+        after = memory.KernelMemory({"TCP": 30, "filp": 40, "tw_sock_TCP": 0})
+        self.assertEqual(list(after.growth(before).items()), [("filp", 40), ("TCP", 20)])
+
+    def test_this_host_can_be_read(self):
+        self.assertGreater(memory.available_bytes(), 0)
+        self.assertGreater(sum(memory.KernelMemory.read().caches.values()), 0)
+
+
+class Needs(unittest.TestCase):
+    def test_what_no_host_holds_is_refused_with_the_remedy(self):
+        with self.assertRaisesRegex(Failure, "ulimit -Hn"):
+            hold.shards_for(10**12)
+
+    def test_little_is_not_refused(self):
+        self.assertIn("1 shards", million.require(10))
+
+
+class Counts(unittest.TestCase):
+    def test_a_tenth_more_or_less_is_let_pass_and_not_beyond(self):
+        for now, is_bad in ((1000, False), (1100, False), (1101, True), (900, False), (899, True)):
+            self.assertEqual(counts._compare({"a": 1000}, {"a": now}).invalid, is_bad, now)
+
+    def test_what_only_one_side_knows_is_bad(self):
+        self.assertTrue(counts._compare({"a": 1}, {}).invalid)
+        found = counts._compare({}, {"a": 1})
+        self.assertTrue(found.invalid)
+        self.assertIn(counts.UPDATE, found.words[0])
+
+
+class Report(unittest.TestCase):
+    def test_where_the_load_was_the_busier_cpu_time_decides(self):
+        found = results(engine=run(100, 5), floor=run(110, 4))
+        self.assertEqual(found.reached("floor"), (100 / 110, "rate"))
+        found = results(engine=run(100, 5, 0.7, 0.9), floor=run(110, 4))
+        self.assertEqual(found.reached("floor"), (4 / 5, "CPU time"))
+
+    def test_a_share_that_is_missed_is_called_so(self):
+        table = report.wanted([results(engine=run(80, 5), floor=run(100, 4))])
+        self.assertEqual(table.rows[0][-1], "MISSED")
+
+    def test_the_picture_is_xml_and_has_a_bar_for_each_ratio(self):
+        text = plot.ratios([results(engine=run(100, 5), floor=run(110, 4), uws=run(1, 1000))])
+        titles = [element.text for element in ElementTree.fromstring(text).iter() if element.tag.endswith("title")]
+        self.assertEqual(titles, ["floor: 0.91", "uws: 100.00", "floor: 1.25", "uws: 0.01"])
+
+
+class Outcome(unittest.TestCase):
+    FACTS = dict.fromkeys(("cpu", "cores_and_memory", "kernel", "commit", "at", "command"), "x")
+
+    def test_a_section_is_replaced_and_the_others_stay(self):
+        def found(word: str) -> outcome.Outcome:
+            return outcome.Outcome(tables=[Table("t", ("a",), rows=[(word,)])])
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "RESULTS.md"
+            for section, word in (("one", "first"), ("two", "second"), ("one", "third")):
+                outcome.write_markdown(path, section, found(word), self.FACTS)
+            text = path.read_text()
+        self.assertTrue("first" not in text and "second" in text and "third" in text)
+        self.assertLess(text.index("third"), text.index("second"))
+
+    def test_a_section_without_an_end_is_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "RESULTS.md"
+            path.write_text("<!-- begin one -->")
+            with self.assertRaisesRegex(Failure, "end one"):
+                outcome.write_markdown(path, "one", outcome.Outcome(), self.FACTS)
+
+
+if __name__ == "__main__":
+    unittest.main()
