@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsRawFd, RawFd};
 
 use ringmain_proto::ws::Parser;
 
@@ -100,6 +101,11 @@ impl Link {
     pub fn take_error(&self) -> Option<io::Error> {
         let error = self.stream.as_ref().map(TcpStream::take_error)?;
         error.unwrap_or_else(Some)
+    }
+
+    /// Its descriptor; one that is not open if it has no socket.
+    pub fn fd(&self) -> RawFd {
+        self.stream.as_ref().map_or(-1, AsRawFd::as_raw_fd)
     }
 
     /// Receives what is there; zero bytes mean the end.

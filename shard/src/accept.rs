@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use ringmain_core::Refusal;
-use ringmain_rt::{Sending, Socket, send::send_now};
+use ringmain_rt::{Sending, Socket, batch::send_now};
 
 use crate::connection;
 use crate::shell::{Reading, Shell};

@@ -69,13 +69,12 @@ impl OneCore {
             // A shard alone talks to no other.
             self.core.send_frames(Tick(0), |_, frame| Err(frame));
             let written = &mut self.bytes_written;
-            self.core
-                .flush(Tick(0), TURN_WRITES_MAX, |writes, outcomes| {
-                    outcomes.extend(writes.iter().map(|write| {
-                        *written += black_box(write).bytes();
-                        WriteOutcome::Wrote(write.bytes())
-                    }));
-                });
+            self.core.flush(TURN_WRITES_MAX, |writes, outcomes| {
+                outcomes.extend(writes.iter().map(|write| {
+                    *written += black_box(write).bytes();
+                    WriteOutcome::Wrote(write.bytes())
+                }));
+            });
             while let Some((conn, _)) = self.core.poll_verdict() {
                 let bytes = Bytes::new();
                 self.core.handle(Tick(0), Input::Respond { conn, bytes });

@@ -343,7 +343,7 @@ mod tests {
         let plan = plan("idle --url ws://127.0.0.1:1/ --connections 100000", &host()).unwrap();
         assert_eq!(
             plan.to_string(),
-            "needs 100000 ports of 169392 from 6 source addresses (127.0.0.2 to 127.0.0.7), 16705 descriptors of 20000 a table, 6 threads on cores 0-1"
+            "needs 100000 ports of 254088 from 9 source addresses (127.0.0.2 to 127.0.0.10), 16705 descriptors of 20000 a table, 6 threads on cores 0-1"
         );
     }
 

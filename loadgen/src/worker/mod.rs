@@ -29,6 +29,7 @@ use crate::measure::Record;
 use crate::outgoing::Outgoing;
 use crate::random::Random;
 use ramp::Ramp;
+use receive::Together;
 use returns::Returns;
 use turn::TurnState;
 
@@ -94,6 +95,7 @@ struct State<L> {
     record: Record,
     out: Outgoing,
     scratch: Vec<u8>,
+    together: Together,
     random: Random,
     ramp: Ramp,
     returns: Returns,
@@ -114,6 +116,7 @@ impl<L: Load + 'static> Worker<L> {
     ) -> Result<Outcome, WorkerError> {
         let record = Record::new(job.interval_ns)?;
         let backend = job.backend;
+        let together = Together::new(backend).map_err(WorkerError::system("cannot make a ring"))?;
         driver::run(backend, async move {
             let worker = Rc::new(Worker {
                 turns: Rc::default(),
@@ -123,7 +126,7 @@ impl<L: Load + 'static> Worker<L> {
                     role: Role::Client,
                     message_bytes_max: job.settings.sizes.bounds().1.max(MESSAGE_BYTES_MIN),
                 },
-                state: RefCell::new(State::new(&job, layout, load, record)),
+                state: RefCell::new(State::new(&job, layout, load, record, together)),
                 job,
                 thread,
                 layout,
@@ -168,10 +171,7 @@ impl<L: Load + 'static> Worker<L> {
         loop {
             self.watch.ready().await?;
             self.watch.take(&mut list)?;
-            let state = &mut *self.state.borrow_mut();
-            for ready in list.iter() {
-                self.handle_ready(state, ready);
-            }
+            self.handle_all(&mut self.state.borrow_mut(), &list);
             self.turns.request();
         }
     }
@@ -202,7 +202,7 @@ impl<L: Load + 'static> Worker<L> {
 }
 
 impl<L: Load> State<L> {
-    fn new(job: &Job, layout: Layout, load: L, record: Record) -> Self {
+    fn new(job: &Job, layout: Layout, load: L, record: Record, together: Together) -> Self {
         let (thread, _) = layout.thread();
         let mut random = Random::new(job.seed ^ thread as u64);
         let out = Outgoing::new(job.settings.mask, random.next());
@@ -212,6 +212,7 @@ impl<L: Load> State<L> {
             record,
             out,
             scratch: vec![0; SCRATCH_BYTES],
+            together,
             random,
             ramp: Ramp::default(),
             returns: Returns::default(),

@@ -1,9 +1,10 @@
 //! What a connection does when something has arrived.
 
 use std::io;
+use std::os::fd::RawFd;
 
 use ringmain_proto::ws::{CloseCode, Event, MessageKind, Opcode, encode};
-use ringmain_rt::Ready;
+use ringmain_rt::{Backend, BatchReceiver, Ready, ReadyList};
 
 use super::{State, Worker};
 use crate::failure::Failure;
@@ -19,7 +20,95 @@ pub(super) enum Flow {
     Ends(Failure),
 }
 
+/// What one socket receives at once, where many are received from together.
+const PART_BYTES: usize = 4096;
+/// Sockets that are received from together; their parts fill the thread's buffer.
+const PARTS: usize = super::SCRATCH_BYTES / PART_BYTES;
+
+/// Receives from many sockets at once.
+pub(super) struct Together {
+    receiver: BatchReceiver,
+    links: Vec<(usize, bool)>,
+    sockets: Vec<RawFd>,
+    results: Vec<io::Result<usize>>,
+}
+
+impl Together {
+    pub(super) fn new(backend: Backend) -> io::Result<Self> {
+        Ok(Together {
+            receiver: BatchReceiver::new(backend)?,
+            links: Vec::new(),
+            sockets: Vec::new(),
+            results: Vec::new(),
+        })
+    }
+}
+
 impl<L: Load> Worker<L> {
+    /// Sockets have something to report: those that only have something to read are read together.
+    pub(super) fn handle_all(&self, state: &mut State<L>, list: &ReadyList) {
+        for ready in list.iter() {
+            let link = ready.token as usize;
+            let is_plain = ready.readable && !state.links.is_stuck(link);
+            if is_plain && state.links.is_open(link) && !self.is_held_back(link) {
+                state.together.links.push((link, ready.ended));
+                state.together.sockets.push(state.links.get(link).fd());
+                if state.together.links.len() == PARTS {
+                    self.receive_together(state);
+                }
+            } else {
+                self.handle_ready(state, ready);
+            }
+        }
+        self.receive_together(state);
+    }
+
+    fn receive_together(&self, state: &mut State<L>) {
+        let mut scratch = std::mem::take(&mut state.scratch);
+        let Together {
+            receiver,
+            sockets,
+            results,
+            ..
+        } = &mut state.together;
+        receiver.receive(sockets, scratch.chunks_exact_mut(PART_BYTES), results);
+        sockets.clear();
+        let links = std::mem::take(&mut state.together.links);
+        let mut results = std::mem::take(&mut state.together.results);
+        // Whoever has filled its part, or is at its end, has more to be read.
+        let mut unfinished = Vec::new();
+        for ((&(link, ended), result), part) in links
+            .iter()
+            .zip(results.drain(..))
+            .zip(scratch.chunks_exact_mut(PART_BYTES))
+        {
+            let flow = match result {
+                Ok(0) => Flow::Ends(Failure::Ended),
+                Ok(bytes) => {
+                    if bytes == part.len() || ended {
+                        unfinished.push((link, ended));
+                    }
+                    self.handle(state, link, &mut part[..bytes])
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Flow::Goes,
+                Err(error) => Flow::Ends(error.into()),
+            };
+            if let Flow::Ends(failure) = flow {
+                self.end(state, link, failure);
+            }
+        }
+        state.scratch = scratch;
+        state.together.links = links;
+        state.together.links.clear();
+        state.together.results = results;
+        for (link, ended) in unfinished {
+            let progress = state.links.get(link).progress;
+            if matches!(progress, Progress::Open | Progress::Closing) {
+                self.receive(state, link, ended);
+            }
+        }
+    }
+
     /// A socket has something to report.
     #[inline]
     pub(super) fn handle_ready(&self, state: &mut State<L>, ready: Ready) {

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 pub mod alarm;
+pub mod batch;
 pub mod clock;
 pub mod connect;
 pub mod cpu;
@@ -10,16 +11,15 @@ pub mod descriptors;
 pub mod doorbell;
 pub mod driver;
 pub mod process;
-pub mod send;
 pub mod socket;
 pub mod thread;
 pub mod turns;
 pub mod watch;
 
 pub use alarm::Alarm;
+pub use batch::{BatchReceiver, BatchSender, Sending};
 pub use doorbell::{Bell, SocketDoorbell, doorbell};
 pub use driver::{Backend, IoChoice};
-pub use send::{BatchSender, Sending};
 pub use socket::{Listener, Socket};
 pub use turns::{Next, Turns};
 pub use watch::{Ready, ReadyList, Watch};

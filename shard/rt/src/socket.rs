@@ -6,6 +6,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use monoio::net::udp::UdpSocket;
 
+use crate::batch::receive_now;
+
 /// A connected, non-blocking stream socket of the thread that made it.
 ///
 /// No operation that carries bytes is ever in flight on it: the runtime only says when it is
@@ -49,16 +51,7 @@ impl Socket {
     /// # Errors
     /// `WouldBlock` if nothing is there.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        // SAFETY: the buffer is writable for its length, and the descriptor is this socket's.
-        let bytes = unsafe {
-            libc::recv(
-                self.fd(),
-                buffer.as_mut_ptr().cast(),
-                buffer.len(),
-                libc::MSG_DONTWAIT,
-            )
-        };
-        usize::try_from(bytes).map_err(|_| io::Error::last_os_error())
+        receive_now(self.fd(), buffer)
     }
 
     /// Shuts one half or both.
