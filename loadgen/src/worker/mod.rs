@@ -116,7 +116,8 @@ impl<L: Load + 'static> Worker<L> {
     ) -> Result<Outcome, WorkerError> {
         let record = Record::new(job.interval_ns)?;
         let backend = job.backend;
-        let together = Together::new(backend).map_err(WorkerError::system("cannot make a ring"))?;
+        let together = Together::new(backend, job.settings.sizes.bounds().1)
+            .map_err(WorkerError::system("cannot make a ring"))?;
         driver::run(backend, async move {
             let worker = Rc::new(Worker {
                 turns: Rc::default(),

@@ -27,6 +27,8 @@ const PARTS: usize = super::SCRATCH_BYTES / PART_BYTES;
 
 /// Receives from many sockets at once.
 pub(super) struct Together {
+    /// Messages are short: a long one would need a second receive, after its part.
+    is_worth_it: bool,
     receiver: BatchReceiver,
     links: Vec<(usize, bool)>,
     sockets: Vec<RawFd>,
@@ -34,8 +36,10 @@ pub(super) struct Together {
 }
 
 impl Together {
-    pub(super) fn new(backend: Backend) -> io::Result<Self> {
+    /// For messages of up to so many bytes.
+    pub(super) fn new(backend: Backend, bytes_max: usize) -> io::Result<Self> {
         Ok(Together {
+            is_worth_it: bytes_max <= PART_BYTES / 4,
             receiver: BatchReceiver::new(backend)?,
             links: Vec::new(),
             sockets: Vec::new(),
@@ -49,7 +53,8 @@ impl<L: Load> Worker<L> {
     pub(super) fn handle_all(&self, state: &mut State<L>, list: &ReadyList) {
         for ready in list.iter() {
             let link = ready.token as usize;
-            let is_plain = ready.readable && !state.links.is_stuck(link);
+            let is_plain =
+                ready.readable && state.together.is_worth_it && !state.links.is_stuck(link);
             if is_plain && state.links.is_open(link) && !self.is_held_back(link) {
                 state.together.links.push((link, ready.ended));
                 state.together.sockets.push(state.links.get(link).fd());
