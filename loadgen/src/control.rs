@@ -210,8 +210,7 @@ impl Control {
     /// Waits until `done` says so, or a worker has ended early: then it cannot go on, and the run is over.
     fn wait(&mut self, look: Duration, words: &'static str, mut done: impl FnMut(&Self) -> bool) {
         while !done(self) && !self.workers.iter().any(JoinHandle::is_finished) {
-            self.progress
-                .show(words, self.job.clock.now_ns(), &self.job.tally());
+            self.progress.show(words, &self.job);
             std::thread::park_timeout(look);
         }
     }

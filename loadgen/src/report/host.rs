@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::observe::kernel::kib;
 
 /// Facts that figures depend on.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct HostFacts {
     /// The kernel's release.
     pub kernel: String,

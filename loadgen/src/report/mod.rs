@@ -1,10 +1,17 @@
 //! The result of a run, for people and for programs.
 
+pub mod files;
+mod hlog;
 pub mod host;
+mod html;
 pub mod progress;
+#[cfg(test)]
+pub mod sample;
 pub mod table;
 pub mod timeline;
+pub mod units;
 mod validity;
+pub mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,12 +36,15 @@ const DELIVERY_ROWS_MAX: usize = 10_000;
 
 /// What `--json` writes. Times are in the unit that the name ends with; counts are of the whole run,
 /// warming up included, rates and latencies of the measurement alone.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// Whether the figures can be taken at their word: the load generator was not what held them down.
     pub valid: bool,
     /// Why not.
     pub invalid_because: Vec<String>,
+    /// The command line, word by word.
+    #[serde(default)]
+    pub command: Vec<String>,
     /// The scenario.
     pub mode: String,
     /// `closed`: latency is of messages sent as answers allowed. `open`: sent by the clock, and counted
@@ -70,6 +80,9 @@ pub struct Report {
     pub duration_seconds: f64,
     /// Sending before it.
     pub warmup_seconds: f64,
+    /// When the measurement began, in seconds of the run, as the timeline counts them.
+    #[serde(default)]
+    pub measured_at_seconds: Option<f64>,
     /// The measurement's beginning by CLOCK_MONOTONIC, in seconds.
     pub measured_from: Option<f64>,
     /// Its end.
@@ -106,12 +119,24 @@ pub struct Report {
     pub service_microseconds: Option<Percentiles>,
     /// The distribution of the latency, finer towards its end.
     pub latency_curve: Vec<CurvePoint>,
+    /// The same of the service time.
+    #[serde(default)]
+    pub service_curve: Vec<CurvePoint>,
     /// Open loop: from being due to being sent. Large values mean that the load generator was too slow.
     pub send_lag_microseconds: Option<Percentiles>,
     /// From when a connection was to begin, by `--rate`, to the end of its handshake.
     pub handshake_microseconds: Option<Percentiles>,
     /// From its beginning to the end of its handshake.
     pub handshake_service_microseconds: Option<Percentiles>,
+    /// The distribution of the former.
+    #[serde(default)]
+    pub handshake_curve: Vec<CurvePoint>,
+    /// The distribution of the latter.
+    #[serde(default)]
+    pub handshake_service_curve: Vec<CurvePoint>,
+    /// Handshakes begun a second, if so many were asked for: then they are an open loop.
+    #[serde(default)]
+    pub handshakes_per_second_offered: Option<f64>,
     /// From the start until the last connection was opened or failed.
     pub connect_seconds: f64,
     /// Handshakes a second in that time.
@@ -259,6 +284,7 @@ impl Report {
         let mut report = Report {
             valid: true,
             invalid_because: Vec::new(),
+            command: std::env::args().collect(),
             mode: names.mode.to_owned(),
             loop_kind: names.loop_kind.map(str::to_owned),
             url: settings.target.url.clone(),
@@ -275,6 +301,7 @@ impl Report {
             messages_per_second_sent: names.rate.map(|_| sent_a_second),
             duration_seconds: duration,
             warmup_seconds: to_seconds(settings.warmup_ns),
+            measured_at_seconds: window.map(|window| to_seconds(window.from_ns)),
             measured_from: findings
                 .window_monotonic
                 .map(|(from, _)| from.as_secs_f64()),
@@ -295,9 +322,13 @@ impl Report {
             latency_microseconds: Percentiles::of(&record.latency),
             service_microseconds: Percentiles::of(&record.service),
             latency_curve: curve(&record.latency),
+            service_curve: curve(&record.service),
             send_lag_microseconds: Percentiles::of(&record.lag),
             handshake_microseconds: Percentiles::of(&record.handshakes),
             handshake_service_microseconds: Percentiles::of(&record.handshakes_service),
+            handshake_curve: curve(&record.handshakes),
+            handshake_service_curve: curve(&record.handshakes_service),
+            handshakes_per_second_offered: settings.handshake_rate,
             connect_seconds,
             handshakes_per_second: count(Count::Connected) as f64 / connect_seconds.max(1e-9),
             cpu_seconds: findings.cpu.iter().sum::<Duration>().as_secs_f64(),

@@ -88,7 +88,9 @@ impl<L: Load> Worker<L> {
     }
 
     fn publish(&self, state: &State<L>) {
-        self.job.boards[self.thread].publish(&state.record.tally);
+        let board = &self.job.boards[self.thread];
+        board.publish(&state.record.tally);
+        board.publish_failures(&state.record.failures);
     }
 
     fn connect(&self, state: &mut State<L>, now_ns: u64) -> Due {
