@@ -129,7 +129,7 @@ fn run(job: &Job) -> anyhow::Result<Report> {
         seed,
         observer,
     )?;
-    let report = Report::new(&settings, &plan, driver.backend, &findings)?;
+    let report = Report::new(&settings, &plan, host.cpus.len(), driver.backend, &findings)?;
     print(&if settings.json {
         serde_json::to_string_pretty(&report)?
     } else {

@@ -242,13 +242,14 @@ impl Percentiles {
 }
 
 impl Report {
-    /// Puts a run's findings together.
+    /// Puts a run's findings together; the process may use so many cores.
     ///
     /// # Errors
     /// Never with the bounds that are used.
     pub fn new(
         settings: &Settings,
         plan: &Plan,
+        cores: usize,
         backend: Backend,
         findings: &Findings,
     ) -> Result<Report, CreationError> {
@@ -340,7 +341,7 @@ impl Report {
             threads: plan.threads,
             cpus: plan.cpus.clone(),
             io: backend.to_string(),
-            host: HostFacts::look(),
+            host: HostFacts::look(cores),
             target: findings.target.clone(),
             errors: record.failures.counts(),
             hints: record.failures.hints(),

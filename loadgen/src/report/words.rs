@@ -42,7 +42,7 @@ pub fn title(report: &Report) -> String {
 pub fn nothing_amiss(report: &Report) -> String {
     if report.expected > 0 {
         format!(
-            "Delivered whole: {} messages; nothing lost, duplicated, reordered or corrupt.",
+            "Delivered whole: {} messages. Nothing lost, duplicated, reordered or corrupt.",
             count(report.received)
         )
     } else {

@@ -22,6 +22,8 @@ fn echo_in_a_closed_loop() {
             assert!(latency["p50"].as_f64() <= latency["p999"].as_f64());
             assert!(latency["p999"].as_f64() <= latency["max"].as_f64());
             assert!(run.report["handshake_microseconds"]["count"] == 20);
+            let cores = std::thread::available_parallelism().unwrap().get();
+            assert_eq!(run.report["host"]["cores"].as_u64(), Some(cores as u64));
         }
     }
 }

@@ -5,4 +5,5 @@ mod clean;
 mod faults;
 mod program;
 mod refusals;
+mod results;
 mod server;
