@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use crate::report::units::{bytes, number, percent, time};
-use crate::report::{Percentiles, Report};
+use crate::report::{Percentiles, Report, words};
 
 /// A quantile counts if so many values lie beyond it: fewer are chance.
 const VALUES_BEYOND_MIN: f64 = 100.0;
@@ -161,8 +161,8 @@ const KINDS: [Kind; 8] = [
         name: "target's CPU a message",
         unit: Unit::Nanoseconds,
         more_is_better: false,
-        value: |report| report.target.as_ref()?.cpu_nanoseconds_a_message,
-        counts: |report| report.loop_kind.is_some(),
+        value: words::cpu_a_message,
+        counts: |_| true,
     },
     Kind {
         name: "target's user bytes a connection",

@@ -285,7 +285,9 @@ impl Report {
         let mut report = Report {
             valid: true,
             invalid_because: Vec::new(),
-            command: std::env::args().collect(),
+            command: std::iter::once(env!("CARGO_BIN_NAME").to_owned())
+                .chain(std::env::args().skip(1))
+                .collect(),
             mode: names.mode.to_owned(),
             loop_kind: names.loop_kind.map(str::to_owned),
             url: settings.target.url.clone(),

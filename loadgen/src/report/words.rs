@@ -15,14 +15,14 @@ pub fn loop_named(report: &Report) -> String {
         (Some(kind), Some(in_flight), _) => format!("{kind} loop with {in_flight} in flight"),
         (Some(kind), _, Some(rate)) => format!("{kind} loop at {} messages/s", number(rate)),
         (Some(kind), ..) => format!("{kind} loop"),
-        (None, ..) => handshake_loop(report),
+        (None, ..) => format!("handshakes in {}", handshake_loop(report)),
     }
 }
 
 fn handshake_loop(report: &Report) -> String {
     match report.handshakes_per_second_offered {
-        Some(rate) => format!("handshakes in an open loop at {}/s", number(rate)),
-        None => "handshakes in a closed loop".to_owned(),
+        Some(rate) => format!("an open loop at {}/s", number(rate)),
+        None => "a closed loop".to_owned(),
     }
 }
 
@@ -155,9 +155,7 @@ pub fn target(report: &Report) -> Vec<Row> {
         ),
         (
             "CPU a message",
-            target
-                .cpu_nanoseconds_a_message
-                .map(|cpu| format!("{} ns", number(cpu))),
+            cpu_a_message(report).map(|cpu| format!("{} ns", number(cpu))),
         ),
         (
             "user bytes a connection",
@@ -171,6 +169,12 @@ pub fn target(report: &Report) -> Vec<Row> {
     let rows = rows.into_iter();
     rows.filter_map(|(name, value)| Some((name, value?)))
         .collect()
+}
+
+/// The target's CPU time a message in nanoseconds. Where few messages are sent it is the cost of all else.
+pub fn cpu_a_message(report: &Report) -> Option<f64> {
+    report.loop_kind.as_ref()?;
+    report.target.as_ref()?.cpu_nanoseconds_a_message
 }
 
 /// Bytes a connection: people compare these to the byte until they are many.

@@ -167,6 +167,7 @@ impl<L: Load + 'static> Worker<L> {
             self.watch.ready().await?;
             self.watch.take(&mut list)?;
             let state = &mut *self.state.borrow_mut();
+            state.record.turn(self.job.clock.now_ns());
             for ready in list.iter() {
                 self.handle_ready(state, ready);
             }

@@ -70,6 +70,8 @@ impl<L: Load> Worker<L> {
             return Next::Stop;
         }
         let now_ns = self.job.clock.now_ns();
+        // Before anything is done: after a long sleep it belongs to the present stretch, not to the last.
+        state.record.turn(now_ns);
         let stage = self.job.stage.get();
         let due = match stage {
             Stage::Connect => self.connect(state, now_ns),
@@ -83,7 +85,6 @@ impl<L: Load> Worker<L> {
             },
         };
         self.publish(state);
-        state.record.turn(now_ns);
         self.sleep_until(state, due, now_ns, stage)
     }
 

@@ -160,3 +160,19 @@ fn people_get_a_table_and_quiet_runs_say_nothing_else() {
     assert!(output.stderr.is_empty());
     assert!(output.status.success());
 }
+
+#[test]
+fn what_follows_a_long_sleep_is_in_the_stretch_in_which_it_happens() {
+    let url = start(Conduct::Good);
+    let run = run(&format!(
+        "idle --url {url} --connections 4 --members-per-room 4 --duration 2.3 --probe --threads 1"
+    ));
+    run.assert_clean();
+    for moment in run.report["timeline"].as_array().unwrap() {
+        let probed = moment["at_seconds"].as_f64() >= Some(2.0);
+        for rate in ["sent_per_second", "received_per_second"] {
+            let rate = moment[rate].as_f64().unwrap();
+            assert!(probed || rate == 0.0, "{:#}", run.report["timeline"]);
+        }
+    }
+}

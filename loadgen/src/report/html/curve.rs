@@ -60,10 +60,11 @@ pub fn draw(report: &Report) -> Markup {
             "Latency counts from the time at which a message was due, so that a stall of the target is seen in all \
              messages that it held up. The service time counts from the actual sending."
         }
-        _ => {
+        Some(_) => {
             "Latency of messages sent as answers allowed (closed loop): while the target stalled, nothing was sent, so \
              the tail is shorter than what users would see at a given rate."
         }
+        None => "Of the messages that probed the rooms, all sent at once at the end.",
     };
     let handshake = match offered {
         Some(_) => "From when a connection was due to the end of its handshake.",

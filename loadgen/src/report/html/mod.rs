@@ -134,7 +134,7 @@ fn target_tiles(report: &Report) -> Vec<Tile> {
         return Vec::new();
     };
     let mut tiles = Vec::new();
-    if let Some(cpu) = target.cpu_nanoseconds_a_message {
+    if let Some(cpu) = words::cpu_a_message(report) {
         let share = target.cpu_seconds.unwrap_or(0.0) / report.duration_seconds.max(1e-9);
         tiles.push((
             "target’s CPU a message",

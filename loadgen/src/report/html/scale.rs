@@ -1,5 +1,8 @@
 //! From values to places on an axis, and where its ticks are.
 
+/// A line does not lie on the lower edge of a logarithmic axis: it begins at most at the least value divided by this.
+const MARGIN: f64 = 1.2;
+
 /// An axis' range and kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scale {
@@ -40,7 +43,7 @@ impl Scale {
                 to: 10.0,
             };
         }
-        let from = round_down(min);
+        let from = round_down(min / MARGIN);
         let mut to = round_down(max);
         while to < max || to <= from {
             to = next_round(to);

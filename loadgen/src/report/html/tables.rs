@@ -9,6 +9,8 @@ use crate::report::{Percentiles, Report};
 
 /// Rows of the proof of delivery that are shown.
 const DELIVERIES_MAX: usize = 50;
+/// As many of those that are whole are shown, to see what they are like.
+const DELIVERIES_WHOLE: usize = 10;
 /// Metrics of the target that are shown.
 const METRICS_MAX: usize = 100;
 
@@ -16,23 +18,30 @@ const METRICS_MAX: usize = 100;
 pub fn all(report: &Report) -> Markup {
     html! {
         div.columns {
-            section { h2 { "What was run" } (pairs(&words::settings(report))) }
+            section { h2 { "What was run" } (texts(&words::settings(report))) }
             section { h2 { "Counted" } (pairs(&counts(report))) }
         }
         (times(report))
         (deliveries(report))
         (errors(report))
         (target(report))
-        section { h2 { "Host of the load" } (pairs(&host(report))) }
+        section { h2 { "Host of the load" } (texts(&host(report))) }
     }
 }
 
 fn pairs(rows: &[Row]) -> Markup {
+    html! { table.pairs { (named(rows)) } }
+}
+
+/// The same where the values are no numbers.
+fn texts(rows: &[Row]) -> Markup {
+    html! { table.pairs.texts { (named(rows)) } }
+}
+
+fn named(rows: &[Row]) -> Markup {
     html! {
-        table.pairs { tbody {
-            @for (name, value) in rows {
-                tr { th scope="row" { (name) } td { (value) } }
-            }
+        tbody { @for (name, value) in rows {
+            tr { th scope="row" { (name) } td { (value) } }
         } }
     }
 }
@@ -68,18 +77,23 @@ fn times(report: &Report) -> Markup {
 }
 
 fn deliveries(report: &Report) -> Markup {
-    if report.deliveries.is_empty() {
+    if report.expected == 0 && report.corrupt == 0 {
         return Markup::default();
     }
-    let amiss = report.deliveries.iter().filter(|row| row.is_amiss());
-    let shown = report.deliveries.iter().take(DELIVERIES_MAX);
+    let amiss = report
+        .deliveries
+        .iter()
+        .filter(|row| row.is_amiss())
+        .count();
+    let shown = (amiss + DELIVERIES_WHOLE).min(DELIVERIES_MAX);
     let all = report.deliveries.len() + report.deliveries_left_out;
-    let more = all.saturating_sub(DELIVERIES_MAX);
+    let more = all.saturating_sub(shown);
+    let shown = report.deliveries.iter().take(shown);
     html! {
         section {
             h2 { "Proof of delivery" }
             p.note {
-                "By room and publisher; " (count(amiss.count() as u64)) " of " (count(all as u64)) " rows amiss, these first. "
+                "By room and publisher; " (count(amiss as u64)) " of " (count(all as u64)) " rows amiss, these first. "
                 "Whose a corrupt message was cannot be known."
             }
             div.scroll { table.numbers {
