@@ -1,18 +1,23 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::compare::Percent;
 
 /// Loads a WebSocket server and proves what it delivers.
 ///
 /// Every message carries its publisher, its number, the time and a filling that is checked: what is
 /// lost, doubled, out of order or changed is counted. Exit code: 0 if nothing is amiss, 1 if a message
-/// or a connection was lost, 2 if the command cannot work.
+/// or a connection was lost, 2 if the command cannot work, 3 if the figures are not the target's, since
+/// the load generator was what held them down.
 #[derive(Debug, Parser)]
 #[command(name = "ringmain-load", version, after_help = EXAMPLES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub job: Job,
+    pub verb: Verb,
 }
 
 const EXAMPLES: &str = "\
@@ -24,8 +29,20 @@ Examples:
   ringmain-load idle --url ws://127.0.0.1:8000 --connections 100000 --duration 60 --probe
   ringmain-load storm --url ws://127.0.0.1:8000 --connections 20000 --policy backoff:0.5:30
   ringmain-load slow --url ws://127.0.0.1:8000/raw/load --connections 1000 --slow-share 1%
+  ringmain-load echo --url ws://127.0.0.1:8000/echo --json --html run.html --hlog run.hlog > b.json
+  ringmain-load compare a.json b.json --max-regress 5%
 
 {room} in the URL's path stands for the number of the connection's room.";
+
+/// What there is to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Loads a target.
+    #[command(flatten)]
+    Load(Box<Job>),
+    /// Compares two results that --json wrote of the same scenario.
+    Compare(Compare),
+}
 
 /// The scenarios.
 #[derive(Debug, Subcommand)]
@@ -199,6 +216,36 @@ pub struct Soak {
     pub growth_max: String,
 }
 
+/// `compare`.
+///
+/// Exit code: 0 if B is not worse, 1 if it is: a figure that counts by more than --max-regress, or it has
+/// faults or is invalid where A is not. 2 if the two cannot be compared.
+#[derive(Debug, Args)]
+#[command(after_help = COMPARE_EXAMPLES)]
+pub struct Compare {
+    /// The result to compare with.
+    #[arg(value_name = "A.json")]
+    pub before: PathBuf,
+    /// The result that must not be worse.
+    #[arg(value_name = "B.json")]
+    pub after: PathBuf,
+    /// By how much of A's value a figure may be worse.
+    #[arg(long, value_name = "PERCENT", default_value = "5%")]
+    pub max_regress: Percent,
+    /// Writes the comparison to standard output as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const COMPARE_EXAMPLES: &str = "\
+What counts: in a closed loop the rate, in an open loop the latency; the target's CPU time a message; its bytes
+a connection from 1,000 connections on; handshakes as docs/benchmarking.md says. The rest is shown beside it.
+
+Examples:
+  ringmain-load compare before.json after.json
+  ringmain-load compare before.json after.json --max-regress 2.5%
+  ringmain-load compare before.json after.json --json";
+
 /// How messages are sent.
 #[derive(Debug, Args)]
 pub struct Messages {
@@ -299,7 +346,24 @@ pub struct Common {
     /// Writes the result to standard output as JSON.
     #[arg(long)]
     pub json: bool,
+    /// Writes the result as one page with plots, which needs nothing else, to this file.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Writes the latencies of each stretch of the run as an HDR interval log to this file.
+    #[arg(long, value_name = "FILE")]
+    pub hlog: Option<PathBuf>,
     /// Says nothing but the result.
     #[arg(long)]
     pub quiet: bool,
+}
+
+/// The load that a command line asks for, without the program's name.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub fn job(words: &str) -> Job {
+    let words = std::iter::once("ringmain-load").chain(words.split_whitespace());
+    match Cli::try_parse_from(words).unwrap().verb {
+        Verb::Load(job) => *job,
+        Verb::Compare(compare) => panic!("{compare:?} is no load"),
+    }
 }

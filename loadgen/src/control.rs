@@ -230,8 +230,7 @@ impl Control {
         mut done: impl FnMut(&mut Self) -> bool,
     ) {
         while !done(self) && !self.workers.iter().any(JoinHandle::is_finished) {
-            self.progress
-                .show(words, self.job.clock.now_ns(), &self.job.tally());
+            self.progress.show(words, &self.job);
             std::thread::park_timeout(look);
         }
     }

@@ -103,6 +103,7 @@ impl fmt::Display for Failure {
 #[derive(Clone, Debug, Default)]
 pub struct Failures {
     kinds: BTreeMap<String, (Failure, u64)>,
+    count: u64,
 }
 
 impl Failures {
@@ -121,6 +122,12 @@ impl Failures {
     fn add_many(&mut self, failure: Failure, count: u64) {
         let kind = failure.to_string();
         self.kinds.entry(kind).or_insert((failure, 0)).1 += count;
+        self.count += count;
+    }
+
+    /// How many there are of all kinds.
+    pub fn count(&self) -> u64 {
+        self.count
     }
 
     /// Each kind's count.

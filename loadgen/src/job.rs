@@ -6,6 +6,7 @@ use ringmain_rt::{Backend, Bell};
 
 use crate::bells::Bells;
 use crate::clock::Clock;
+use crate::failure::Failures;
 use crate::intervals::interval_ns;
 use crate::plan::Plan;
 use crate::settings::Settings;
@@ -15,7 +16,7 @@ use crate::tally::{Board, Count, Tally};
 use std::io;
 use std::sync::Arc;
 
-/// One run: what is to be done, and what the threads tell each other. Only atomics change.
+/// One run: what is to be done, and what the threads tell each other. Only the boards change.
 #[derive(Debug)]
 pub struct Job {
     /// What is asked for.
@@ -74,6 +75,15 @@ impl Job {
     pub fn tally(&self) -> Tally {
         let mut sum = Tally::default();
         self.boards.iter().for_each(|board| sum.add(&board.read()));
+        sum
+    }
+
+    /// All threads' failures, as they were shown last.
+    pub fn failures(&self) -> Failures {
+        let mut sum = Failures::default();
+        self.boards
+            .iter()
+            .for_each(|board| sum.merge(&board.failures()));
         sum
     }
 

@@ -2,11 +2,14 @@
 //!
 //! The control thread ([`control`]) starts one worker a core ([`worker`]), each pinned, with its own
 //! ring and its own descriptor table, and leads them through the stages ([`stage`]): connect, run,
-//! close. A worker knows nothing of what it sends: that is a [`load::Load`]. Threads share atomics only.
+//! close. A worker knows nothing of what it sends: that is a [`load::Load`]. Threads share atomics, and a
+//! lock that is taken only when a connection has failed. What was found becomes a [`report::Report`], of
+//! which two are compared by [`compare`].
 
 mod bells;
 mod cli;
 mod clock;
+mod compare;
 mod control;
 mod delivery;
 mod failure;
@@ -36,23 +39,25 @@ mod worker;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use clap::Parser as _;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Job, Verb};
 use crate::observe::Observer;
 use crate::observe::metrics::MetricsSource;
 use crate::observe::process::Process;
 use crate::plan::Plan;
 use crate::plan::host::Host;
 use crate::report::Report;
+use crate::report::files::Files;
 use crate::settings::{ServerPid, Settings};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A message or a connection was lost.
+/// A message or a connection was lost; or the second of two results is worse.
 const EXIT_FAULTS: u8 = 1;
 /// The command cannot work.
 const EXIT_IMPOSSIBLE: u8 = 2;
@@ -60,23 +65,52 @@ const EXIT_IMPOSSIBLE: u8 = 2;
 const EXIT_INVALID: u8 = 3;
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
-        Ok(report) if !report.faults().is_empty() => EXIT_FAULTS.into(),
-        Ok(report) if !report.valid => EXIT_INVALID.into(),
-        Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            EXIT_IMPOSSIBLE.into()
-        }
-    }
+    let done = match Cli::parse().verb {
+        Verb::Load(job) => load(&job),
+        Verb::Compare(files) => compare(&files),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        EXIT_IMPOSSIBLE.into()
+    })
 }
 
-fn run(cli: &Cli) -> anyhow::Result<Report> {
-    let settings = Settings::from_cli(cli)?;
+fn load(job: &Job) -> anyhow::Result<ExitCode> {
+    let report = run(job)?;
+    Ok(if !report.faults().is_empty() {
+        EXIT_FAULTS.into()
+    } else if !report.valid {
+        EXIT_INVALID.into()
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn compare(files: &cli::Compare) -> anyhow::Result<ExitCode> {
+    let comparison = compare::of(files)?;
+    print(&if files.json {
+        serde_json::to_string_pretty(&comparison)?
+    } else {
+        compare::table::format(&comparison)
+    })?;
+    Ok(if comparison.is_worse() {
+        EXIT_FAULTS.into()
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("cannot write the result")
+}
+
+fn run(job: &Job) -> anyhow::Result<Report> {
+    let settings = Settings::from_cli(job)?;
     let address = settings.target.resolve()?;
     let host = Host::look().context("cannot find out what this host allows")?;
     let plan = Plan::new(&settings, address, &host)?;
     let driver = Host::choose_driver(&settings)?;
+    let files = Files::check(&settings)?;
     if !settings.quiet {
         eprintln!(
             "{} connections to {address}: {plan}, on {} ({})",
@@ -89,6 +123,7 @@ fn run(cli: &Cli) -> anyhow::Result<Report> {
     }
     let seed = random::run_seed();
     let observer = observer(&settings, address)?;
+    let started_at = SystemTime::now();
     let findings = control::run(
         settings.clone(),
         plan.clone(),
@@ -96,13 +131,13 @@ fn run(cli: &Cli) -> anyhow::Result<Report> {
         seed,
         observer,
     )?;
-    let report = Report::new(&settings, &plan, driver.backend, &findings)?;
-    let text = if settings.json {
+    let report = Report::new(&settings, &plan, host.cpus.len(), driver.backend, &findings)?;
+    print(&if settings.json {
         serde_json::to_string_pretty(&report)?
     } else {
         report::table::format(&report)
-    };
-    writeln!(std::io::stdout(), "{text}").context("cannot write the result")?;
+    })?;
+    files.write(&report, &findings.timeline, started_at)?;
     Ok(report)
 }
 

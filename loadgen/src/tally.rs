@@ -2,6 +2,9 @@
 
 use std::ops::{Index, IndexMut};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::failure::Failures;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +102,9 @@ impl IndexMut<Count> for Tally {
 #[derive(Debug, Default)]
 pub struct Board {
     counts: [AtomicU64; COUNTS],
+    failures: Mutex<Failures>,
+    /// How many failures the lock holds, so that it is taken only for a new one.
+    failures_shown: AtomicU64,
     settled: AtomicBool,
     quiet: AtomicBool,
 }
@@ -110,6 +116,21 @@ impl Board {
         for (shown, count) in self.counts.iter().zip(tally.0) {
             shown.store(count, Ordering::Relaxed);
         }
+    }
+
+    /// Shows the failures as they are now.
+    #[inline]
+    pub fn publish_failures(&self, failures: &Failures) {
+        let count = failures.count();
+        if count != self.failures_shown.load(Ordering::Relaxed) {
+            self.failures_shown.store(count, Ordering::Relaxed);
+            self.failures().clone_from(failures);
+        }
+    }
+
+    /// The failures that were shown last.
+    pub fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The counters that were shown last.

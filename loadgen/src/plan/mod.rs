@@ -308,8 +308,7 @@ fn check_memory(settings: &Settings) -> Result<(), PlanError> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::cli::Cli;
-    use clap::Parser;
+    use crate::cli::job;
 
     fn host() -> Host {
         Host {
@@ -322,8 +321,7 @@ mod tests {
     }
 
     fn plan(words: &str, host: &Host) -> Result<Plan, PlanError> {
-        let words = std::iter::once("ringmain-load").chain(words.split_whitespace());
-        let settings = Settings::from_cli(&Cli::try_parse_from(words).unwrap()).unwrap();
+        let settings = Settings::from_cli(&job(words)).unwrap();
         Plan::new(&settings, settings.target.resolve().unwrap(), host)
     }
 

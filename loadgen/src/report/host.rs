@@ -1,7 +1,6 @@
 //! The host that the load ran on, so that a figure is not read without it.
 
 use std::fs;
-use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::observe::kernel::kib;
 
 /// Facts that figures depend on.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct HostFacts {
     /// The kernel's release.
     pub kernel: String,
@@ -26,8 +25,9 @@ pub struct HostFacts {
 }
 
 impl HostFacts {
-    /// Looks at this host. What cannot be read is empty or 0.
-    pub fn look() -> HostFacts {
+    /// Looks at this host, of which the process may use so many cores. The calling thread cannot tell: it is
+    /// pinned to one. What cannot be read is empty or 0.
+    pub fn look(cores: usize) -> HostFacts {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let cpuinfo = read("/proc/cpuinfo");
         let model = cpuinfo.lines().find_map(|line| {
@@ -37,7 +37,7 @@ impl HostFacts {
         HostFacts {
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             cpu: model.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
-            cores: thread::available_parallelism().map_or(0, usize::from),
+            cores,
             memory_bytes: kib(&read("/proc/meminfo"), "MemTotal:").unwrap_or(0),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ended_at: SystemTime::now()

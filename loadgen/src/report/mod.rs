@@ -1,11 +1,18 @@
 //! The result of a run, for people and for programs.
 
+pub mod files;
+mod hlog;
 pub mod host;
+mod html;
 pub mod progress;
+#[cfg(test)]
+pub mod sample;
 pub mod scenario;
 pub mod table;
 pub mod timeline;
+pub mod units;
 mod validity;
+pub mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,12 +38,15 @@ const DELIVERY_ROWS_MAX: usize = 10_000;
 
 /// What `--json` writes. Times are in the unit that the name ends with; counts are of the whole run,
 /// warming up included, rates and latencies of the measurement alone.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// Whether the figures can be taken at their word: the load generator was not what held them down.
     pub valid: bool,
     /// Why not.
     pub invalid_because: Vec<String>,
+    /// The command line, word by word.
+    #[serde(default)]
+    pub command: Vec<String>,
     /// The scenario.
     pub mode: String,
     /// `closed`: latency is of messages sent as answers allowed. `open`: sent by the clock, and counted
@@ -72,6 +82,9 @@ pub struct Report {
     pub duration_seconds: f64,
     /// Sending before it.
     pub warmup_seconds: f64,
+    /// When the measurement began, in seconds of the run, as the timeline counts them.
+    #[serde(default)]
+    pub measured_at_seconds: Option<f64>,
     /// The measurement's beginning by CLOCK_MONOTONIC, in seconds.
     pub measured_from: Option<f64>,
     /// Its end.
@@ -114,12 +127,24 @@ pub struct Report {
     pub service_microseconds: Option<Percentiles>,
     /// The distribution of the latency, finer towards its end.
     pub latency_curve: Vec<CurvePoint>,
+    /// The same of the service time.
+    #[serde(default)]
+    pub service_curve: Vec<CurvePoint>,
     /// Open loop: from being due to being sent. Large values mean that the load generator was too slow.
     pub send_lag_microseconds: Option<Percentiles>,
     /// From when a connection was to begin, by `--rate`, to the end of its handshake.
     pub handshake_microseconds: Option<Percentiles>,
     /// From its beginning to the end of its handshake.
     pub handshake_service_microseconds: Option<Percentiles>,
+    /// The distribution of the former.
+    #[serde(default)]
+    pub handshake_curve: Vec<CurvePoint>,
+    /// The distribution of the latter.
+    #[serde(default)]
+    pub handshake_service_curve: Vec<CurvePoint>,
+    /// Handshakes begun a second, if so many were asked for: then they are an open loop.
+    #[serde(default)]
+    pub handshakes_per_second_offered: Option<f64>,
     /// From the start until the last connection was opened or failed.
     pub connect_seconds: f64,
     /// Handshakes a second in that time.
@@ -227,13 +252,14 @@ impl Percentiles {
 }
 
 impl Report {
-    /// Puts a run's findings together.
+    /// Puts a run's findings together; the process may use so many cores.
     ///
     /// # Errors
     /// Never with the bounds that are used.
     pub fn new(
         settings: &Settings,
         plan: &Plan,
+        cores: usize,
         backend: Backend,
         findings: &Findings,
     ) -> Result<Report, CreationError> {
@@ -269,6 +295,9 @@ impl Report {
         let mut report = Report {
             valid: true,
             invalid_because: Vec::new(),
+            command: std::iter::once(env!("CARGO_BIN_NAME").to_owned())
+                .chain(std::env::args().skip(1))
+                .collect(),
             mode: settings.scenario.to_owned(),
             loop_kind: names.loop_kind.map(str::to_owned),
             url: settings.target.url.clone(),
@@ -285,6 +314,7 @@ impl Report {
             messages_per_second_sent: names.rate.map(|_| sent_a_second),
             duration_seconds: duration,
             warmup_seconds: to_seconds(settings.warmup_ns),
+            measured_at_seconds: window.map(|window| to_seconds(window.from_ns)),
             measured_from: findings
                 .window_monotonic
                 .map(|(from, _)| from.as_secs_f64()),
@@ -308,9 +338,13 @@ impl Report {
             latency_microseconds: Percentiles::of(&record.latency),
             service_microseconds: Percentiles::of(&record.service),
             latency_curve: curve(&record.latency),
+            service_curve: curve(&record.service),
             send_lag_microseconds: Percentiles::of(&record.lag),
             handshake_microseconds: Percentiles::of(&record.handshakes),
             handshake_service_microseconds: Percentiles::of(&record.handshakes_service),
+            handshake_curve: curve(&record.handshakes),
+            handshake_service_curve: curve(&record.handshakes_service),
+            handshakes_per_second_offered: settings.handshake_rate,
             connect_seconds,
             handshakes_per_second: count(Count::Connected) as f64 / connect_seconds.max(1e-9),
             cpu_seconds: findings.cpu.iter().sum::<Duration>().as_secs_f64(),
@@ -322,7 +356,7 @@ impl Report {
             threads: plan.threads,
             cpus: plan.cpus.clone(),
             io: backend.to_string(),
-            host: HostFacts::look(),
+            host: HostFacts::look(cores),
             growth_share_max: settings.growth_max,
             target: findings.target.clone(),
             errors: record.failures.counts(),

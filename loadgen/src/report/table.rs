@@ -4,140 +4,221 @@ use std::fmt::Write as _;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
-use indicatif::{HumanBytes, HumanCount, HumanFloatCount};
+use indicatif::HumanCount;
 
+use super::units::{bytes, count, number, percent, seconds};
+use super::words::{self, Row};
 use super::{Percentiles, Report};
+use crate::delivery::DeliveryRow;
 
-/// Writes the report as text.
+/// Rows of the proof of delivery that are shown.
+const DELIVERIES_MAX: usize = 20;
+/// The delivery's columns; a row without a publisher is of what came changed.
+pub const DELIVERY_COLUMNS: [&str; 9] = [
+    "room",
+    "publisher",
+    "sent",
+    "expected",
+    "received",
+    "lost",
+    "duplicated",
+    "reordered",
+    "corrupt",
+];
+
+/// Writes the report as text, the verdict last.
 pub fn format(report: &Report) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "{}", title(report));
-    let _ = writeln!(text, "{}", counts(report));
+    let _ = writeln!(text, "{}, {}", words::title(report), words::threads(report));
+    let _ = writeln!(text, "{}", pairs(counts(report)));
     if let Some(times) = times(report) {
         let _ = writeln!(text, "{times}");
     }
+    write_target(&mut text, report);
+    write_deliveries(&mut text, report);
     for (kind, count) in &report.errors {
         let _ = writeln!(text, "{count} x {kind}");
     }
     for hint in &report.hints {
         let _ = writeln!(text, "  {hint}");
     }
-    let faults = report.faults();
-    let verdict = if faults.is_empty() {
-        "Nothing lost, duplicated, reordered or corrupt.".to_owned()
-    } else {
-        format!("FAILED: {}", faults.join(", "))
-    };
-    let _ = write!(text, "{verdict}");
+    let _ = writeln!(text, "Host: {}", words::host(report));
+    write_verdict(&mut text, report);
     text
 }
 
-fn title(report: &Report) -> String {
-    let how = match (report.in_flight, report.messages_per_second_offered) {
-        (Some(in_flight), _) => format!(", closed loop with {in_flight} in flight"),
-        (_, Some(rate)) => format!(", open loop at {} messages/s", HumanFloatCount(rate)),
-        _ => String::new(),
-    };
-    format!(
-        "{} {}: {} connections{how}, {:.1} s, {} on {}",
-        report.mode,
-        report.url,
-        HumanCount(u64::from(report.connections)),
-        report.duration_seconds,
-        match report.threads {
-            1 => "1 thread".to_owned(),
-            threads => format!("{threads} threads"),
-        },
-        report.io,
-    )
+fn write_target(text: &mut String, report: &Report) {
+    let rows = words::target(report);
+    if !rows.is_empty() {
+        let _ = writeln!(text, "Target:\n{}", pairs(rows));
+    }
+    let warnings = report.target.iter().flat_map(|target| &target.warnings);
+    for warning in warnings {
+        let _ = writeln!(text, "  not read: {warning}");
+    }
 }
 
-fn new_table() -> Table {
+fn write_deliveries(text: &mut String, report: &Report) {
+    let amiss: Vec<_> = report
+        .deliveries
+        .iter()
+        .filter(|row| row.is_amiss())
+        .collect();
+    if amiss.is_empty() {
+        return;
+    }
+    let mut table = new_table();
+    table.set_header(DELIVERY_COLUMNS);
+    for row in amiss.iter().take(DELIVERIES_MAX) {
+        table.add_row(delivery_cells(row));
+    }
+    align_right(&mut table, 0);
+    let _ = writeln!(text, "Deliveries amiss:\n{table}");
+    let more = amiss.len().saturating_sub(DELIVERIES_MAX);
+    if more > 0 {
+        // Rows are left out of a report only after those amiss, unless these alone are too many.
+        let or_more = if amiss.len() == report.deliveries.len() && report.deliveries_left_out > 0 {
+            " or more"
+        } else {
+            ""
+        };
+        let _ = writeln!(text, " and {more}{or_more} more; --json has them");
+    }
+}
+
+/// The cells of a row of the proof of delivery.
+pub fn delivery_cells(row: &DeliveryRow) -> [String; 9] {
+    let publisher = row.publisher.map_or("any".to_owned(), |p| p.to_string());
+    let [sent, expected, received, lost] =
+        [row.sent, row.expected, row.received, row.lost].map(count);
+    let [duplicated, reordered, corrupt] = [row.duplicated, row.reordered, row.corrupt].map(count);
+    [
+        row.room.to_string(),
+        publisher,
+        sent,
+        expected,
+        received,
+        lost,
+        duplicated,
+        reordered,
+        corrupt,
+    ]
+}
+
+fn write_verdict(text: &mut String, report: &Report) {
+    let faults = report.faults();
+    let _ = if faults.is_empty() {
+        write!(text, "{}", words::nothing_amiss(report))
+    } else {
+        write!(text, "FAILED: {}", faults.join(", "))
+    };
+    if !report.valid {
+        let _ = write!(text, "\nINVALID: these are not the target's figures, since");
+        for reason in &report.invalid_because {
+            let _ = write!(text, "\n  {reason}");
+        }
+    }
+}
+
+/// A table without lines.
+pub fn new_table() -> Table {
     let mut table = Table::new();
     table.load_preset(NOTHING);
     table
 }
 
-fn align_right(table: &mut Table, first: usize) {
+/// Aligns the columns from the first on to the right.
+pub fn align_right(table: &mut Table, first: usize) {
     for column in table.column_iter_mut().skip(first) {
         column.set_cell_alignment(CellAlignment::Right);
     }
 }
 
-fn counts(report: &Report) -> Table {
-    let number = |count: u64| HumanCount(count).to_string();
+fn pairs(rows: Vec<Row>) -> Table {
     let mut table = new_table();
-    let mut row = |name: &str, value: String| {
+    for (name, value) in rows {
         table.add_row([name, &value]);
-    };
-    row(
-        "connected",
-        format!(
-            "{} in {:.2} s ({}/s)",
-            number(report.connected),
-            report.connect_seconds,
-            number(report.handshakes_per_second as u64)
-        ),
-    );
-    if report.failed > 0 {
-        let (failed, refused) = (number(report.failed), number(report.refused));
-        row("failed", format!("{failed}, of which {refused} refused"));
     }
-    row("connections lost", number(report.connections_lost));
-    if report.loop_kind.is_some() {
-        row("messages/s", number(report.messages_per_second as u64));
-        let bytes = HumanBytes(report.bytes_per_second as u64);
-        row("payload/s", bytes.to_string());
-    }
-    if report.expected > 0 || report.loop_kind.is_some() {
-        row("sent", number(report.sent));
-        row("expected", number(report.expected));
-        row("received", number(report.received));
-        row("lost", number(report.lost));
-        row("duplicated", number(report.duplicated));
-        row("reordered", number(report.reordered));
-        row("corrupt", number(report.corrupt));
-    }
-    for (name, count) in [
-        ("unexpected", report.unexpected),
-        ("unsent", report.unsent),
-        ("stalled", report.stalled),
-        ("pings answered", report.pings),
-    ] {
-        if count > 0 {
-            row(name, number(count));
-        }
-    }
-    row(
-        "load's CPU",
-        format!(
-            "{:.2} s, busiest thread {:.0}%",
-            report.cpu_seconds,
-            report.busy_share * 100.0
-        ),
-    );
     align_right(&mut table, 1);
     table
 }
 
-fn times(report: &Report) -> Option<Table> {
-    let rows = [
-        ("latency", report.latency_microseconds),
-        ("send lag", report.send_lag_microseconds),
-        ("handshake", report.handshake_microseconds),
+/// What was counted, for a table of names and values.
+pub fn counts(report: &Report) -> Vec<Row> {
+    let mut rows = vec![(
+        "connected",
+        format!(
+            "{} in {:.2} s ({}/s)",
+            count(report.connected),
+            report.connect_seconds,
+            count(report.handshakes_per_second as u64)
+        ),
+    )];
+    if report.failed > 0 {
+        let (failed, refused) = (count(report.failed), count(report.refused));
+        rows.push(("failed", format!("{failed}, of which {refused} refused")));
+    }
+    rows.push(("connections lost", count(report.connections_lost)));
+    if report.loop_kind.is_some() {
+        rows.extend(rates(report));
+    }
+    if report.expected > 0 || report.loop_kind.is_some() {
+        rows.extend([
+            ("sent", count(report.sent)),
+            ("expected", count(report.expected)),
+            ("received", count(report.received)),
+            ("lost", count(report.lost)),
+            ("duplicated", count(report.duplicated)),
+            ("reordered", count(report.reordered)),
+            ("corrupt", count(report.corrupt)),
+        ]);
+    }
+    let seldom = [
+        ("unexpected", report.unexpected),
+        ("unsent", report.unsent),
+        ("stalled", report.stalled),
+        ("pings answered", report.pings),
     ];
+    let seldom = seldom.into_iter().filter(|(_, value)| *value > 0);
+    rows.extend(seldom.map(|(name, value)| (name, count(value))));
+    rows.push((
+        "load's CPU",
+        format!(
+            "{}, busiest thread {}",
+            seconds(report.cpu_seconds),
+            percent(report.busy_share)
+        ),
+    ));
+    rows
+}
+
+fn rates(report: &Report) -> Vec<Row> {
+    let mut rows = Vec::new();
+    if let Some((offered, sent)) = report
+        .messages_per_second_offered
+        .zip(report.messages_per_second_sent)
+    {
+        rows.push(("offered/s", number(offered)));
+        rows.push((
+            "sent/s",
+            format!("{} ({})", number(sent), percent(sent / offered)),
+        ));
+    }
+    rows.push(("messages/s", number(report.messages_per_second)));
+    rows.push(("payload/s", bytes(report.bytes_per_second)));
+    rows
+}
+
+fn times(report: &Report) -> Option<Table> {
+    let times = words::times(report);
     let mut table = new_table();
     table.set_header(["microseconds", "p50", "p90", "p99", "p99.9", "max", "mean"]);
-    let mut any = false;
-    for (name, percentiles) in rows {
-        if let Some(percentiles) = percentiles {
-            table.add_row(times_row(name, percentiles));
-            any = true;
-        }
+    for &(name, percentiles) in &times {
+        table.add_row(times_row(name, percentiles));
     }
     align_right(&mut table, 1);
-    any.then_some(table)
+    (!times.is_empty()).then_some(table)
 }
 
 fn times_row(name: &str, percentiles: Percentiles) -> [String; 7] {
@@ -159,4 +240,44 @@ fn times_row(name: &str, percentiles: Percentiles) -> [String; 7] {
     } = percentiles;
     let [p50, p90, p99, p999, max, mean] = [p50, p90, p99, p999, max, mean].map(time);
     [name.to_owned(), p50, p90, p99, p999, max, mean]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn the_table_names_the_loop_the_target_and_the_host() {
+        let closed = format(&sample::closed());
+        assert!(closed.contains("closed loop with 4 in flight"), "{closed}");
+        assert!(closed.contains("6,000 ns") && closed.contains("700 bytes"));
+        assert!(closed.contains("Host: A processor, 2 cores"), "{closed}");
+        assert!(closed.contains("Delivered whole") && !closed.contains("offered"));
+        let open = format(&sample::open());
+        assert!(open.contains("offered/s") && open.contains("service"));
+        assert!(format(&sample::idle()).contains("stayed open"));
+    }
+
+    #[test]
+    fn at_most_so_many_deliveries_amiss_are_shown_and_none_that_are_whole() {
+        let few = format(&sample::faulty(20));
+        assert!(!few.contains(" more; --json"), "{few}");
+        let many = format(&sample::faulty(25));
+        assert!(many.contains(" and 5 more; --json has them"), "{many}");
+        assert!(many.contains("FAILED: 3 connections failed, 50 messages lost"));
+        assert!(many.contains("3 x http_503") && many.contains("the server is full"));
+    }
+
+    #[test]
+    fn an_invalid_run_says_so_and_why() {
+        let mut report = sample::open();
+        report.valid = false;
+        report.invalid_because = vec!["the schedule was not kept".to_owned()];
+        let text = format(&report);
+        assert!(
+            text.ends_with("since\n  the schedule was not kept"),
+            "{text}"
+        );
+    }
 }

@@ -2,9 +2,11 @@
 
 mod scenario;
 
+use std::path::PathBuf;
+
 use ringmain_rt::IoChoice;
 
-use crate::cli::{self, Cli, Common, Mask, Messages};
+use crate::cli::{self, Common, Job, Mask, Messages};
 use crate::clock::to_ns;
 use crate::payload::HEADER_BYTES;
 use crate::plan::cpus::parse_cpus;
@@ -163,6 +165,10 @@ pub struct Settings {
     pub lag_max_ns: u64,
     /// The result is wanted as JSON.
     pub json: bool,
+    /// Where the result is wanted as a page.
+    pub html: Option<PathBuf>,
+    /// Where the latencies are wanted as an HDR interval log.
+    pub hlog: Option<PathBuf>,
     /// Nothing but the result is wanted.
     pub quiet: bool,
 }
@@ -198,8 +204,8 @@ impl Settings {
     ///
     /// # Errors
     /// Something in it cannot work; the error says what would.
-    pub fn from_cli(cli: &Cli) -> Result<Settings, SettingsError> {
-        scenario::settings(&cli.job)
+    pub fn from_cli(job: &Job) -> Result<Settings, SettingsError> {
+        scenario::settings(job)
     }
 
     fn with(
@@ -248,6 +254,8 @@ impl Settings {
             busy_max: positive("--busy-max", common.busy_max)?,
             lag_max_ns: to_ns(positive("--lag-max", common.lag_max)? / 1e3),
             json: common.json,
+            html: common.html.clone(),
+            hlog: common.hlog.clone(),
             quiet: common.quiet,
         })
     }
@@ -375,11 +383,11 @@ fn duration(common: &Common, default: f64) -> Result<u64, SettingsError> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::cli::{Cli, job};
     use clap::{CommandFactory, Parser};
 
     fn settings(words: &str) -> Result<Settings, SettingsError> {
-        let words = std::iter::once("ringmain-load").chain(words.split_whitespace());
-        Settings::from_cli(&Cli::try_parse_from(words).unwrap())
+        Settings::from_cli(&job(words))
     }
 
     #[test]

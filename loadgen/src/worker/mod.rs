@@ -172,7 +172,9 @@ impl<L: Load + 'static> Worker<L> {
         loop {
             self.watch.ready().await?;
             self.watch.take(&mut list)?;
-            self.handle_all(&mut self.state.borrow_mut(), &list);
+            let state = &mut *self.state.borrow_mut();
+            state.record.turn(self.job.clock.now_ns());
+            self.handle_all(state, &list);
             self.turns.request();
         }
     }

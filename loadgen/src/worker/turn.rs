@@ -72,6 +72,8 @@ impl<L: Load> Worker<L> {
             return Next::Stop;
         }
         let now_ns = self.job.clock.now_ns();
+        // Before anything is done: after a long sleep it belongs to the present stretch, not to the last.
+        state.record.turn(now_ns);
         let stage = self.job.stage.get();
         let due = match stage {
             Stage::Connect => self.connect(state, now_ns),
@@ -85,12 +87,13 @@ impl<L: Load> Worker<L> {
             },
         };
         self.publish(state);
-        state.record.turn(now_ns);
         self.sleep_until(state, due, now_ns, stage)
     }
 
     fn publish(&self, state: &State<L>) {
-        self.job.boards[self.thread].publish(&state.record.tally);
+        let board = &self.job.boards[self.thread];
+        board.publish(&state.record.tally);
+        board.publish_failures(&state.record.failures);
     }
 
     fn connect(&self, state: &mut State<L>, now_ns: u64) -> Due {

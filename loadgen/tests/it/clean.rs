@@ -22,6 +22,8 @@ fn echo_in_a_closed_loop() {
             assert!(latency["p50"].as_f64() <= latency["p999"].as_f64());
             assert!(latency["p999"].as_f64() <= latency["max"].as_f64());
             assert!(run.report["handshake_microseconds"]["count"] == 20);
+            let cores = std::thread::available_parallelism().unwrap().get();
+            assert_eq!(run.report["host"]["cores"].as_u64(), Some(cores as u64));
         }
     }
 }
@@ -157,4 +159,20 @@ fn people_get_a_table_and_quiet_runs_say_nothing_else() {
     }
     assert!(output.stderr.is_empty());
     assert!(output.status.success());
+}
+
+#[test]
+fn what_follows_a_long_sleep_is_in_the_stretch_in_which_it_happens() {
+    let url = start(Conduct::Good);
+    let run = run(&format!(
+        "idle --url {url} --connections 4 --members-per-room 4 --duration 2.3 --probe --threads 1"
+    ));
+    run.assert_clean();
+    for moment in run.report["timeline"].as_array().unwrap() {
+        let probed = moment["at_seconds"].as_f64() >= Some(2.0);
+        for rate in ["sent_per_second", "received_per_second"] {
+            let rate = moment[rate].as_f64().unwrap();
+            assert!(probed || rate == 0.0, "{:#}", run.report["timeline"]);
+        }
+    }
 }

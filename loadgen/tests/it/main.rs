@@ -5,5 +5,6 @@ mod clean;
 mod faults;
 mod program;
 mod refusals;
+mod results;
 mod scenarios;
 mod server;

@@ -1,0 +1,62 @@
+//! What must be the same in two runs for their figures to be comparable.
+
+use std::fmt;
+
+use crate::report::Report;
+use crate::report::units::number;
+
+/// A setting that two runs do not share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    name: &'static str,
+    a: String,
+    b: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (A: {}, B: {})", self.name, self.a, self.b)
+    }
+}
+
+/// Differences in one line.
+pub fn listed(differences: &[Difference]) -> String {
+    let words: Vec<_> = differences.iter().map(Difference::to_string).collect();
+    words.join(", ")
+}
+
+/// The settings that make two runs different things. Not among them are the target's address, how long it was
+/// measured, and the load generator's threads and cores.
+fn settings(report: &Report) -> Vec<(&'static str, String)> {
+    let count = |count: Option<u32>| count.map_or("none".to_owned(), |count| count.to_string());
+    let rate = |rate: Option<f64>| rate.map_or("none".to_owned(), number);
+    vec![
+        ("scenario", report.mode.clone()),
+        (
+            "loop",
+            report.loop_kind.clone().unwrap_or("none".to_owned()),
+        ),
+        ("connections", report.connections.to_string()),
+        ("payload bytes", report.payload_bytes.to_string()),
+        ("in flight", count(report.in_flight)),
+        (
+            "messages offered a second",
+            rate(report.messages_per_second_offered),
+        ),
+        ("rooms", count(report.rooms)),
+        ("publishers", count(report.publishers)),
+        (
+            "handshakes offered a second",
+            rate(report.handshakes_per_second_offered),
+        ),
+    ]
+}
+
+/// The settings in which two runs differ.
+pub fn differences(a: &Report, b: &Report) -> Vec<Difference> {
+    let pairs = settings(a).into_iter().zip(settings(b));
+    let differing = pairs.filter(|((_, a), (_, b))| a != b);
+    differing
+        .map(|((name, a), (_, b))| Difference { name, a, b })
+        .collect()
+}

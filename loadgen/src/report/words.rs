@@ -1,0 +1,234 @@
+//! What every output says in the same words.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::units::{bytes, count, number, percent, seconds};
+use super::{Percentiles, Report};
+
+/// A figure's name and value.
+pub type Row = (&'static str, String);
+
+/// Which loop it is. Where no messages are sent, which loop the handshakes are.
+pub fn loop_named(report: &Report) -> String {
+    let kind = report.loop_kind.as_deref();
+    match (kind, report.in_flight, report.messages_per_second_offered) {
+        (Some(kind), Some(in_flight), _) => format!("{kind} loop with {in_flight} in flight"),
+        (Some(kind), _, Some(rate)) => format!("{kind} loop at {} messages/s", number(rate)),
+        (Some(kind), ..) => format!("{kind} loop"),
+        (None, ..) => format!("handshakes in {}", handshake_loop(report)),
+    }
+}
+
+fn handshake_loop(report: &Report) -> String {
+    match report.handshakes_per_second_offered {
+        Some(rate) => format!("an open loop at {}/s", number(rate)),
+        None => "a closed loop".to_owned(),
+    }
+}
+
+/// The run in one line.
+pub fn title(report: &Report) -> String {
+    format!(
+        "{} {}: {} connections, {}, {}",
+        report.mode,
+        report.url,
+        count(u64::from(report.connections)),
+        loop_named(report),
+        seconds(report.duration_seconds),
+    )
+}
+
+/// What is said where nothing is amiss.
+pub fn nothing_amiss(report: &Report) -> String {
+    if report.expected > 0 {
+        format!(
+            "Delivered whole: {} messages. Nothing lost, duplicated, reordered or corrupt.",
+            count(report.received)
+        )
+    } else {
+        format!(
+            "All {} connections opened and stayed open; no message was sent.",
+            count(report.connected)
+        )
+    }
+}
+
+/// What was run.
+pub fn settings(report: &Report) -> Vec<Row> {
+    let mut rows = vec![
+        ("target", report.url.clone()),
+        ("scenario", report.mode.clone()),
+        ("loop", loop_named(report)),
+    ];
+    if report.loop_kind.is_some() {
+        rows.push(("handshakes", handshake_loop(report)));
+    }
+    rows.push(("connections", count(u64::from(report.connections))));
+    let counts = [("rooms", report.rooms), ("publishers", report.publishers)];
+    rows.extend(
+        counts
+            .iter()
+            .filter_map(|&(name, value)| value.map(|value| (name, count(u64::from(value))))),
+    );
+    if report.expected > 0 || report.loop_kind.is_some() {
+        rows.push(("payload", format!("{} bytes", report.payload_bytes)));
+    }
+    if report.loop_kind.is_some() {
+        rows.push(("warm-up", seconds(report.warmup_seconds)));
+    }
+    rows.push(("measured for", seconds(report.duration_seconds)));
+    let cpus: Vec<_> = report.cpus.iter().map(usize::to_string).collect();
+    rows.push(("load runs in", threads(report)));
+    if !cpus.is_empty() {
+        rows.push(("load's cores", cpus.join(", ")));
+    }
+    if !report.command.is_empty() {
+        rows.push(("command", command(&report.command)));
+    }
+    rows
+}
+
+/// How many threads on what.
+pub fn threads(report: &Report) -> String {
+    match report.threads {
+        1 => format!("1 thread on {}", report.io),
+        threads => format!("{threads} threads on {}", report.io),
+    }
+}
+
+/// Words as a shell takes them.
+fn command(words: &[String]) -> String {
+    let is_plain = |word: &str| {
+        !word.is_empty()
+            && word
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_=+:,./%@".contains(c))
+    };
+    let quoted = words.iter().map(|word| {
+        if is_plain(word) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// The times that were measured, by name.
+pub fn times(report: &Report) -> Vec<(&'static str, Percentiles)> {
+    let times = [
+        ("latency", report.latency_microseconds),
+        ("service", report.service_microseconds),
+        ("send lag", report.send_lag_microseconds),
+        ("handshake", report.handshake_microseconds),
+        (
+            "handshake service",
+            // Without a rate both are the same.
+            report
+                .handshakes_per_second_offered
+                .and(report.handshake_service_microseconds),
+        ),
+    ];
+    let times = times.into_iter();
+    times
+        .filter_map(|(name, times)| Some((name, times?)))
+        .collect()
+}
+
+/// What was found of the target, but for its metrics.
+pub fn target(report: &Report) -> Vec<Row> {
+    let Some(target) = &report.target else {
+        return Vec::new();
+    };
+    let cpu_share = target
+        .cpu_seconds
+        .filter(|_| report.duration_seconds > 0.0)
+        .map(|cpu| cpu / report.duration_seconds);
+    let rows = [
+        ("process", target.pid.map(|pid| pid.to_string())),
+        (
+            "CPU time",
+            target
+                .cpu_seconds
+                .zip(cpu_share)
+                .map(|(cpu, share)| format!("{} ({} of a core)", seconds(cpu), percent(share))),
+        ),
+        (
+            "CPU a message",
+            cpu_a_message(report).map(|cpu| format!("{} ns", number(cpu))),
+        ),
+        (
+            "user bytes a connection",
+            target.user_bytes_a_connection.map(bytes_exact),
+        ),
+        (
+            "kernel bytes a connection",
+            target.kernel_bytes_a_connection.map(bytes_exact),
+        ),
+    ];
+    let rows = rows.into_iter();
+    rows.filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+}
+
+/// The target's CPU time a message in nanoseconds. Where few messages are sent it is the cost of all else.
+pub fn cpu_a_message(report: &Report) -> Option<f64> {
+    report.loop_kind.as_ref()?;
+    report.target.as_ref()?.cpu_nanoseconds_a_message
+}
+
+/// Bytes a connection: people compare these to the byte until they are many.
+fn bytes_exact(value: f64) -> String {
+    if value.abs() < 100_000.0 {
+        format!("{} bytes", number(value))
+    } else {
+        bytes(value)
+    }
+}
+
+/// The host in one line.
+pub fn host(report: &Report) -> String {
+    let host = &report.host;
+    format!(
+        "{}, {} cores, {}, Linux {}; ringmain-load {}, {}",
+        host.cpu,
+        host.cores,
+        bytes(host.memory_bytes as f64),
+        host.kernel,
+        host.version,
+        ended_at(report),
+    )
+}
+
+/// The end of the run, as mail and HTTP write dates.
+pub fn ended_at(report: &Report) -> String {
+    // The library writes years of four digits only.
+    const YEAR_9999: u64 = 253_402_300_799;
+    let since = Duration::from_secs(report.host.ended_at.min(YEAR_9999));
+    httpdate::fmt_http_date(UNIX_EPOCH + since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn the_loop_is_named() {
+        assert_eq!(
+            loop_named(&sample::closed()),
+            "closed loop with 4 in flight"
+        );
+        assert_eq!(loop_named(&sample::open()), "open loop at 5,000 messages/s");
+        let mut idle = sample::idle();
+        assert_eq!(loop_named(&idle), "handshakes in a closed loop");
+        idle.handshakes_per_second_offered = Some(200.0);
+        assert_eq!(loop_named(&idle), "handshakes in an open loop at 200/s");
+    }
+
+    #[test]
+    fn a_command_can_be_given_to_a_shell_again() {
+        let words = ["load", "--url", "ws://h/a?b=1", "it's", ""].map(str::to_owned);
+        assert_eq!(command(&words), r"load --url 'ws://h/a?b=1' 'it'\''s' ''");
+    }
+}
