@@ -48,6 +48,8 @@ pub struct Record {
     pub intervals: Intervals,
     /// What is measured.
     pub window: Window,
+    /// Messages are sent by a schedule, so that one may be sent later than it should.
+    pub has_schedule: bool,
 }
 
 impl Record {
@@ -67,6 +69,7 @@ impl Record {
             returns: times()?,
             intervals: Intervals::new(interval_ns, times()?),
             window: Window::NONE,
+            has_schedule: false,
         })
     }
 
@@ -81,7 +84,7 @@ impl Record {
         if self.window.measures(stamp.time_ns) {
             let latency_ns = now_ns.saturating_sub(stamp.time_ns);
             self.intervals.present.saturating_record(latency_ns);
-            if stamp.sent_ns != stamp.time_ns {
+            if self.has_schedule {
                 let service_ns = now_ns.saturating_sub(stamp.sent_ns);
                 self.service.saturating_record(service_ns);
             }

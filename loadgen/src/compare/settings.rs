@@ -26,7 +26,7 @@ pub fn listed(differences: &[Difference]) -> String {
 }
 
 /// The settings that make two runs different things. Not among them are the target's address, how long it was
-/// measured, and the load generator's threads and cores.
+/// measured, how many members were slow (to compare with none is what that scenario is for), and the load generator's threads and cores.
 fn settings(report: &Report) -> Vec<(&'static str, String)> {
     let count = |count: Option<u32>| count.map_or("none".to_owned(), |count| count.to_string());
     let rate = |rate: Option<f64>| rate.map_or("none".to_owned(), number);
@@ -42,6 +42,22 @@ fn settings(report: &Report) -> Vec<(&'static str, String)> {
         (
             "messages offered a second",
             rate(report.messages_per_second_offered),
+        ),
+        (
+            "visits offered a second",
+            rate(
+                report
+                    .visits
+                    .as_ref()
+                    .map(|visits| visits.per_second_offered),
+            ),
+        ),
+        (
+            "storm policy",
+            report
+                .storm
+                .as_ref()
+                .map_or("none".to_owned(), |storm| storm.policy.clone()),
         ),
         ("rooms", count(report.rooms)),
         ("publishers", count(report.publishers)),

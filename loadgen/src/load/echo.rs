@@ -95,6 +95,7 @@ impl Load for Echo {
         self.window = window;
         record.window = window;
         if let Pace::Open { rate } = self.pace {
+            record.has_schedule = true;
             let schedule = Schedule::new(
                 rate,
                 window,

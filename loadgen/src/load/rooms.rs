@@ -398,6 +398,7 @@ impl Load for Rooms {
         let publishers = self.sent.len();
         match self.publishing {
             Publishing::By(Pace::Open { rate }) => {
+                record.has_schedule = true;
                 let (all, thread) = (self.layout.publishers(), self.layout.thread());
                 let schedule = Schedule::new(rate, window, all, thread, publishers);
                 self.sending = Sending::Open(Some(OpenLoop::new(schedule)));

@@ -2,10 +2,52 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Percentiles;
+use super::units::{count, number};
+use super::words::Row;
+use super::{Percentiles, Report};
 use crate::measure::Record;
 use crate::settings::Settings;
 use crate::tally::Count;
+
+/// What the scenario found, for a table of names and values.
+pub fn rows(report: &Report) -> Vec<Row> {
+    let mut rows = Vec::new();
+    if let Some(visits) = &report.visits {
+        let offered = number(visits.per_second_offered);
+        rows.extend([
+            (
+                "visits",
+                format!("{} ({offered}/s asked for)", count(visits.visits)),
+            ),
+            ("visits skipped", count(visits.skipped)),
+            ("received by visitors", count(visits.received)),
+            ("missed by visitors", count(visits.missed)),
+        ]);
+    }
+    if let Some(slow) = &report.slow {
+        let speed = count(u64::from(slow.bytes_per_second));
+        let members = count(u64::from(slow.members));
+        rows.extend([
+            (
+                "slow members",
+                format!("{members}, each reading {speed} bytes/s"),
+            ),
+            ("slow members closed", count(slow.closed)),
+            ("received by them", count(slow.received)),
+            ("missed by them", count(slow.missed)),
+        ]);
+    }
+    if let Some(storm) = &report.storm {
+        rows.extend([
+            (
+                "came back",
+                format!("{} by {}", count(storm.returned), storm.policy),
+            ),
+            ("attempts that failed", count(storm.retried)),
+        ]);
+    }
+    rows
+}
 
 /// Visitors.
 #[derive(Clone, Debug, Serialize, Deserialize)]

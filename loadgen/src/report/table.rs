@@ -6,6 +6,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use indicatif::HumanCount;
 
+use super::scenario;
 use super::units::{bytes, count, number, percent, seconds};
 use super::words::{self, Row};
 use super::{Percentiles, Report};
@@ -160,6 +161,7 @@ pub fn counts(report: &Report) -> Vec<Row> {
         rows.push(("failed", format!("{failed}, of which {refused} refused")));
     }
     rows.push(("connections lost", count(report.connections_lost)));
+    rows.extend(scenario::rows(report));
     if report.loop_kind.is_some() {
         rows.extend(rates(report));
     }

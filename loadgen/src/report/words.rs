@@ -128,6 +128,13 @@ pub fn times(report: &Report) -> Vec<(&'static str, Percentiles)> {
                 .handshakes_per_second_offered
                 .and(report.handshake_service_microseconds),
         ),
+        (
+            "back after storm",
+            report
+                .storm
+                .as_ref()
+                .and_then(|storm| storm.back_microseconds),
+        ),
     ];
     let times = times.into_iter();
     times
@@ -166,7 +173,8 @@ pub fn target(report: &Report) -> Vec<Row> {
             target.kernel_bytes_a_connection.map(bytes_exact),
         ),
     ];
-    let rows = rows.into_iter();
+    let growth = target.memory_growth_share.map(percent);
+    let rows = rows.into_iter().chain([("memory growth", growth)]);
     rows.filter_map(|(name, value)| Some((name, value?)))
         .collect()
 }

@@ -64,6 +64,7 @@ fn echo_in_an_open_loop_sends_what_was_asked_for() {
     // All that was due in the 0.4 s of the measurement.
     assert_eq!(run.report["latency_microseconds"]["count"], 320);
     assert_eq!(run.report["send_lag_microseconds"]["count"], 320);
+    assert_eq!(run.report["service_microseconds"]["count"], 320);
 }
 
 #[test]

@@ -18,16 +18,84 @@ use crate::memory::Meter;
 /// Mostly it is empty or holds one entry, which needs no memory beside the session's.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    first: Option<Encoded>,
-    /// What follows the first; gone when nothing does.
+    queue: Queue,
+    bytes: u32,
+    /// Bytes of the first entry that are sent already.
+    sent: u32,
+}
+
+/// The entries.
+#[derive(Debug)]
+enum Queue {
+    /// At most one.
+    One(Option<Encoded>),
+    /// Any number: a session that had several at once may soon have several again.
     #[expect(
         clippy::box_collection,
         reason = "most outboxes have none, and so stay small"
     )]
-    rest: Option<Box<VecDeque<Encoded>>>,
-    bytes: u32,
-    /// Bytes of the first entry that are sent already.
-    sent: u32,
+    Many(Box<VecDeque<Encoded>>),
+}
+
+/// The room for entries that a session keeps which had several at once. What had more gives all of it back.
+const KEPT_CAPACITY_MAX: usize = 4;
+
+impl Default for Queue {
+    fn default() -> Self {
+        Queue::One(None)
+    }
+}
+
+impl Queue {
+    fn as_slices(&self) -> (&[Encoded], &[Encoded]) {
+        match self {
+            Queue::One(entry) => (entry.as_slice(), &[]),
+            Queue::Many(entries) => entries.as_slices(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        let (front, back) = self.as_slices();
+        front.len() + back.len()
+    }
+
+    fn front(&self) -> Option<&Encoded> {
+        self.as_slices().0.first()
+    }
+
+    fn back_mut(&mut self) -> Option<&mut Encoded> {
+        match self {
+            Queue::One(entry) => entry.as_mut(),
+            Queue::Many(entries) => entries.back_mut(),
+        }
+    }
+
+    fn push(&mut self, encoded: Encoded) {
+        match self {
+            Queue::One(entry) => match entry.take() {
+                None => *entry = Some(encoded),
+                Some(first) => {
+                    let mut entries = VecDeque::with_capacity(KEPT_CAPACITY_MAX);
+                    entries.extend([first, encoded]);
+                    *self = Queue::Many(Box::new(entries));
+                }
+            },
+            Queue::Many(entries) => entries.push_back(encoded),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Encoded> {
+        match self {
+            Queue::One(entry) => entry.take(),
+            Queue::Many(entries) => {
+                let first = entries.pop_front();
+                if entries.is_empty() && entries.capacity() > KEPT_CAPACITY_MAX {
+                    *self = Queue::default();
+                }
+                first
+            }
+        }
+    }
 }
 
 impl Outbox {
@@ -38,18 +106,12 @@ impl Outbox {
 
     /// Whether nothing is to be sent.
     pub fn is_empty(&self) -> bool {
-        self.first.is_none()
-    }
-
-    /// How many entries are not yet sent whole.
-    fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len())
+        self.queue.front().is_none()
     }
 
     fn entries(&self) -> impl Iterator<Item = &Encoded> {
-        self.first
-            .iter()
-            .chain(self.rest.iter().flat_map(|rest| rest.iter()))
+        let (front, back) = self.queue.as_slices();
+        front.iter().chain(back)
     }
 
     /// Messages that are not yet sent whole.
@@ -62,28 +124,12 @@ impl Outbox {
     /// Puts encoded bytes at the end.
     pub fn push(&mut self, encoded: Encoded) {
         self.bytes += encoded.len() as u32;
-        if self.first.is_none() {
-            self.first = Some(encoded);
-        } else {
-            self.rest.get_or_insert_default().push_back(encoded);
-        }
-    }
-
-    /// Takes the first entry off.
-    fn pop(&mut self) {
-        self.first = self.rest.as_mut().and_then(|rest| rest.pop_front());
-        if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
-            self.rest = None;
-        }
+        self.queue.push(encoded);
     }
 
     /// Puts one short message at the end, which is copied: behind the last bytes if they are this outbox's alone.
     pub fn push_copied(&mut self, opcode: Opcode, payload: &[u8], meter: &Meter) {
-        let last = match &mut self.rest {
-            Some(rest) => rest.back_mut(),
-            None => self.first.as_mut(),
-        };
-        if let Some(last) = last {
+        if let Some(last) = self.queue.back_mut() {
             let before = last.len();
             if last.append(opcode, payload) {
                 self.bytes += (last.len() - before) as u32;
@@ -117,7 +163,9 @@ impl Outbox {
     /// Copies what is to be sent next behind `gathered`, if it is several entries and all of them are
     /// short; returns where it lies there.
     pub fn gather(&self, gathered: &mut Vec<u8>) -> Option<Range<usize>> {
-        self.rest.as_ref()?;
+        if self.queue.len() < 2 {
+            return None;
+        }
         let begin = gathered.len();
         let mut sent = self.sent as usize;
         for entry in self.entries() {
@@ -141,7 +189,7 @@ impl Outbox {
     pub fn holds_the_same(&self, other: &Outbox) -> bool {
         self.sent == 0
             && other.sent == 0
-            && self.len() == other.len()
+            && self.queue.len() == other.queue.len()
             && self
                 .entries()
                 .zip(other.entries())
@@ -152,13 +200,13 @@ impl Outbox {
     pub fn sent(&mut self, bytes: usize) {
         self.bytes -= bytes as u32;
         let mut sent = self.sent as usize + bytes;
-        while let Some(first) = &self.first {
+        while let Some(first) = self.queue.front() {
             let len = first.len();
             if sent < len {
                 break;
             }
             sent -= len;
-            self.pop();
+            self.queue.pop();
         }
         self.sent = sent as u32;
     }
@@ -167,15 +215,14 @@ impl Outbox {
     /// stream would be broken without the rest. Returns how many messages were dropped.
     pub fn drop_unsent(&mut self) -> u64 {
         let begun = if self.sent > 0 {
-            self.first.take()
+            self.queue.pop()
         } else {
             None
         };
         let dropped = self.messages();
         let kept = begun.as_ref().map_or(0, Encoded::len) - self.sent as usize;
         *self = Outbox {
-            first: begun,
-            rest: None,
+            queue: Queue::One(begun),
             bytes: kept as u32,
             sent: self.sent,
         };
