@@ -87,7 +87,7 @@ const fn member(
 }
 
 /// Crates that only these members may depend on. Development dependencies are free.
-const OWNERS: [(&str, &[&str]); 22] = [
+const OWNERS: [(&str, &[&str]); 23] = [
     ("monoio", &["ringmain-rt"]),
     ("io-uring", &["ringmain-rt", "ringmain-benches"]),
     ("socket2", &["ringmain-rt"]),
@@ -108,6 +108,7 @@ const OWNERS: [(&str, &[&str]); 22] = [
     ("tracing-appender", &["ringmain"]),
     // One allocator a binary.
     ("mimalloc", &["ringmain", "ringmain-loadgen"]),
+    ("maud", &["ringmain-loadgen"]),
     // Libraries say what went wrong by type.
     ("anyhow", &["ringmain", "ringmain-loadgen"]),
     ("rand", &["ringmain-loadgen", "ringmain-benches"]),
