@@ -90,7 +90,7 @@ const fn member(
 }
 
 /// Crates that only these members may depend on. Development dependencies are free.
-const OWNERS: [(&str, &[&str]); 23] = [
+const OWNERS: [(&str, &[&str]); 24] = [
     ("monoio", &["ringmain-rt"]),
     ("io-uring", &["ringmain-rt", "ringmain-benches"]),
     ("socket2", &["ringmain-rt"]),
@@ -112,6 +112,7 @@ const OWNERS: [(&str, &[&str]); 23] = [
     ("tracing-appender", &["ringmain"]),
     // One allocator a binary.
     ("mimalloc", &["ringmain", "ringmain-loadgen"]),
+    ("maud", &["ringmain-loadgen"]),
     // Libraries say what went wrong by type.
     ("anyhow", &["ringmain", "ringmain-loadgen"]),
     ("rand", &["ringmain-loadgen", "ringmain-benches"]),

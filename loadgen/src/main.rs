@@ -4,7 +4,7 @@
 //! ring and its own descriptor table, and leads them through the stages ([`stage`]): connect, run,
 //! close. A worker knows nothing of what it sends: that is a [`load::Load`]. Threads share atomics, and a
 //! lock that is taken only when a connection has failed. What was found becomes a [`report::Report`], of
-//! which two are compared by [`compare`].
+//! which two are compared by [`mod@compare`].
 
 mod bells;
 mod cli;

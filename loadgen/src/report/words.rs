@@ -82,9 +82,6 @@ pub fn settings(report: &Report) -> Vec<Row> {
     if !cpus.is_empty() {
         rows.push(("load's cores", cpus.join(", ")));
     }
-    if !report.command.is_empty() {
-        rows.push(("command", command(&report.command)));
-    }
     rows
 }
 
@@ -96,22 +93,18 @@ pub fn threads(report: &Report) -> String {
     }
 }
 
-/// Words as a shell takes them.
-fn command(words: &[String]) -> String {
-    let is_plain = |word: &str| {
-        !word.is_empty()
-            && word
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-_=+:,./%@".contains(c))
-    };
-    let quoted = words.iter().map(|word| {
-        if is_plain(word) {
-            word.clone()
-        } else {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        }
-    });
-    quoted.collect::<Vec<_>>().join(" ")
+/// The words of the command line, quoted where a shell needs it.
+pub fn command(report: &Report) -> impl Iterator<Item = String> {
+    report.command.iter().map(|word| quoted(word))
+}
+
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=+:,./%@".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// The times that were measured, by name.
@@ -236,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_command_can_be_given_to_a_shell_again() {
-        let words = ["load", "--url", "ws://h/a?b=1", "it's", ""].map(str::to_owned);
-        assert_eq!(command(&words), r"load --url 'ws://h/a?b=1' 'it'\''s' ''");
+        let words = ["load", "--url", "ws://h/a?b=1", "it's", ""].map(quoted);
+        assert_eq!(words.join(" "), r"load --url 'ws://h/a?b=1' 'it'\''s' ''");
     }
 }

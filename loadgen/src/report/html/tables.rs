@@ -18,7 +18,7 @@ const METRICS_MAX: usize = 100;
 pub fn all(report: &Report) -> Markup {
     html! {
         div.columns {
-            section { h2 { "What was run" } (texts(&words::settings(report))) }
+            section { h2 { "What was run" } (texts(&words::settings(report))) (command(report)) }
             section { h2 { "Counted" } (pairs(&counts(report))) }
         }
         (times(report))
@@ -44,6 +44,11 @@ fn named(rows: &[Row]) -> Markup {
             tr { th scope="row" { (name) } td { (value) } }
         } }
     }
+}
+
+/// The command line, broken only between its words, where they fit.
+fn command(report: &Report) -> Markup {
+    html! { p.command { @for word in words::command(report) { code { (word) } " " } } }
 }
 
 fn times(report: &Report) -> Markup {

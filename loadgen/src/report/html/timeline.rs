@@ -114,7 +114,7 @@ fn panels(report: &Report) -> Vec<Panel> {
         lines,
     };
     let mut panels = vec![linear(
-        "connections open",
+        "connections open at the end of each stretch",
         vec![line("s4", &|moment| Some(moment.connections as f64))],
     )];
     if report.sent > 0 {
