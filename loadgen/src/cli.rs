@@ -211,7 +211,8 @@ pub struct Soak {
     pub members: u32,
     #[command(flatten)]
     pub visits: Visits,
-    /// The most by which the target's memory may be larger in the last quarter than in the second.
+    /// The most by which the target's memory may be larger in the last quarter than in the second; none where
+    /// its process is not on this host.
     #[arg(long, value_name = "SHARE", default_value = "10%")]
     pub growth_max: String,
 }

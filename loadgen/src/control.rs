@@ -200,7 +200,7 @@ impl Control {
             now_ns >= window.to_ns
         });
         self.cpu_to = Some(cpu::thread_time());
-        self.observer.measured();
+        self.observer.measured(self.job.tally()[Count::Open]);
         self.wait(LOOK_DRAINING, words, |control| control.job.is_quiet());
         self.drain();
         window
@@ -254,10 +254,9 @@ impl Control {
         if let (Some(from), Some(to)) = (self.cpu_from, self.cpu_to) {
             cpu.push(to - from);
         }
-        let connections = record.tally[Count::Connected];
         let measured = record.tally[Count::ReceivedMeasured];
         Ok(Findings {
-            target: self.observer.findings(connections, measured),
+            target: self.observer.findings(measured),
             window,
             window_monotonic: window.map(|window| {
                 let at = |ns| zero + Duration::from_nanos(ns);

@@ -9,7 +9,7 @@ use crate::measure::Times;
 use crate::tally::Tally;
 
 /// Intervals that are kept; the last one takes in what follows.
-const INTERVALS_MAX: usize = 4096;
+pub const INTERVALS_MAX: usize = 4096;
 /// No interval is shorter, in nanoseconds.
 const INTERVAL_NS_MIN: u64 = 1_000_000_000;
 /// A run is planned to have so many.

@@ -43,6 +43,8 @@ pub struct Handshake {
     pub due_ns: u64,
     /// When it began.
     pub begun_ns: u64,
+    /// When it must be over.
+    pub deadline_ns: u64,
     /// The key sent to the server; empty until the request has been sent.
     pub key: String,
     /// What has arrived of the response.
@@ -79,12 +81,13 @@ impl Link {
     }
 
     /// It has a socket now, and is in the handshake.
-    pub fn attach(&mut self, stream: TcpStream, due_ns: u64, begun_ns: u64) {
+    pub fn attach(&mut self, stream: TcpStream, due_ns: u64, begun_ns: u64, deadline_ns: u64) {
         self.stream = Some(stream);
         self.progress = Progress::Connecting;
         self.handshake = Some(Box::new(Handshake {
             due_ns,
             begun_ns,
+            deadline_ns,
             ..Handshake::default()
         }));
     }
@@ -233,7 +236,7 @@ mod tests {
         near.set_nonblocking(true).unwrap();
         let (mut far, _) = listener.accept().unwrap();
         let mut link = Link::new();
-        link.attach(near, 0, 0);
+        link.attach(near, 0, 0, 0);
         let mut out = Outgoing::new(Mask::Zero, 1);
         let mut expected = Vec::new();
         while !link.is_stuck() || expected.len() < 9_000_000 {

@@ -150,6 +150,11 @@ fn observer(settings: &Settings, address: SocketAddr) -> anyhow::Result<Observer
         })?),
         ServerPid::None => None,
     };
+    if settings.growth_max.is_some() && process.is_none() {
+        anyhow::bail!(
+            "a soak follows the target's memory, and its process was not found on this host: give --server-pid, or --growth-max none"
+        );
+    }
     let metrics = settings.metrics_url.as_deref().map(MetricsSource::new);
     Ok(Observer::new(process, metrics)?)
 }

@@ -24,6 +24,8 @@ pub enum Policy {
 
 /// Attempts beyond which the bound of a backoff does not double any more.
 const DOUBLINGS_MAX: u32 = 32;
+/// The longest time of a policy: a day.
+const SECONDS_MAX: f64 = 86_400.0;
 /// A connection that fails at once is not tried again before this, in nanoseconds.
 const RETRY_NS_MIN: u64 = 1_000_000;
 
@@ -32,16 +34,27 @@ impl Policy {
     pub fn parse(text: &str) -> Option<Policy> {
         let seconds = |text: &str| {
             let seconds: f64 = text.parse().ok()?;
-            (seconds.is_finite() && seconds >= 0.0).then(|| to_ns(seconds))
+            (0.0..=SECONDS_MAX)
+                .contains(&seconds)
+                .then(|| to_ns(seconds))
         };
         match text.split(':').collect::<Vec<_>>()[..] {
             ["at-once"] => Some(Policy::AtOnce),
             ["fixed", time] => Some(Policy::Fixed(seconds(time)?)),
-            ["backoff", first, most] => Some(Policy::Backoff {
-                first_ns: seconds(first)?,
-                most_ns: seconds(most)?,
-            }),
+            ["backoff", first, most] => {
+                let (first_ns, most_ns) = (seconds(first)?, seconds(most)?);
+                (first_ns <= most_ns).then_some(Policy::Backoff { first_ns, most_ns })
+            }
             _ => None,
+        }
+    }
+
+    /// The longest that a connection waits before its first attempt, in nanoseconds.
+    pub fn first_ns_max(self) -> u64 {
+        match self {
+            Policy::AtOnce => 0,
+            Policy::Fixed(delay_ns) => delay_ns,
+            Policy::Backoff { first_ns, .. } => first_ns,
         }
     }
 
@@ -99,6 +112,7 @@ mod tests {
             "fixed:x",
             "backoff:1",
             "backoff:1:inf",
+            "backoff:2:1",
             "never",
         ] {
             assert_eq!(Policy::parse(nonsense), None, "{nonsense}");

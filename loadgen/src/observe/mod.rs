@@ -22,6 +22,8 @@ pub struct Observer {
     process: Option<Process>,
     before: Option<Bytes>,
     held: Option<Bytes>,
+    /// Connections that were open then.
+    connections: u64,
     from: Option<Reading>,
     to: Option<Reading>,
     memory: Vec<MemoryPoint>,
@@ -122,8 +124,9 @@ impl Observer {
         self.from = Some(self.reading());
     }
 
-    /// The measurement ends; all connections are still open.
-    pub fn measured(&mut self) {
+    /// The measurement ends, with so many connections open.
+    pub fn measured(&mut self, connections: u64) {
+        self.connections = connections;
         self.to = Some(self.reading());
         self.held = self.bytes();
     }
@@ -172,15 +175,15 @@ impl Observer {
         Reading { cpu, metrics }
     }
 
-    /// What was found, for so many connections and messages; `None` if nothing was watched.
-    pub fn findings(self, connections: u64, messages: u64) -> Option<TargetFindings> {
+    /// What was found, for so many messages; `None` if nothing was watched.
+    pub fn findings(self, messages: u64) -> Option<TargetFindings> {
         if self.process.is_none() && self.metrics.is_none() {
             return None;
         }
         let share = |part: f64, of: u64| (of > 0).then(|| part / of as f64);
         let grown = |of: fn(&Bytes) -> u64| {
             let (before, held) = (self.before.as_ref()?, self.held.as_ref()?);
-            share(of(held) as f64 - of(before) as f64, connections)
+            share(of(held) as f64 - of(before) as f64, self.connections)
         };
         let cpu_seconds = self
             .from

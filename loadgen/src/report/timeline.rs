@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Percentiles;
 use crate::clock::to_seconds;
-use crate::intervals::Interval;
+use crate::intervals::{INTERVALS_MAX, Interval};
 use crate::measure::{Times, times};
 use crate::tally::{Count, Tally};
 
@@ -55,7 +55,11 @@ impl Timeline {
             .flatten()
             .map(|interval| interval.index);
         let mut latency = times()?;
-        for index in 0..last.max().map_or(0, |last| last + 1) {
+        for index in 0..last
+            .max()
+            .map_or(0, |last| last + 1)
+            .min(INTERVALS_MAX as u64)
+        {
             latency.reset();
             let mut tally = Tally::default();
             for (intervals, next) in self.by_thread.iter().zip(&mut next) {

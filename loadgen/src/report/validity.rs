@@ -9,7 +9,9 @@ const SENT_SHARE_MIN: f64 = 0.99;
 /// Why a run's figures cannot be taken at their word; empty if they can.
 pub fn doubts(report: &Report, settings: &Settings) -> Vec<String> {
     let mut doubts = Vec::new();
-    if report.loop_kind.is_some() && report.busy_share >= settings.busy_max {
+    // Without messages or a storm nothing waits for the load generator.
+    let is_busy_with_it = report.loop_kind.is_some() || report.storm.is_some();
+    if is_busy_with_it && report.busy_share >= settings.busy_max {
         doubts.push(format!(
             "the load generator was the bottleneck: its busiest thread worked {:.0}% of the time, and beyond {:.0}% it is \
              not known who waits for whom. Give it more --cpus, or fewer messages",
@@ -35,6 +37,17 @@ pub fn doubts(report: &Report, settings: &Settings) -> Vec<String> {
             "{sent:.0} messages a second were sent of the {offered:.0} asked for: the sockets took no more. Ask for a \
              lower --rate-messages, or for more --connections to send them",
         ));
+    }
+    let grown = report
+        .target
+        .as_ref()
+        .and_then(|target| target.memory_growth_share);
+    if settings.growth_max.is_some() && grown.is_none() {
+        doubts.push(
+            "the target's memory could not be followed for long enough to say whether it grew (--growth-max): run as the \
+             target's user or root, or longer"
+                .to_owned(),
+        );
     }
     doubts
 }

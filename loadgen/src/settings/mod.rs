@@ -432,6 +432,21 @@ mod tests {
                 "1 to 3",
             ),
             ("idle --url ws://h/ --members-per-room 0", "1 or more"),
+            ("echo --url ws://h/ --bytes 64:0", "weights"),
+            ("echo --url ws://h/ --duration 0", "more than 0"),
+            ("storm --url ws://h/ --policy soon", "at-once"),
+            ("storm --url ws://h/ --policy backoff:2:1", "no more than"),
+            ("storm --url ws://h/ --policy fixed:60", "below --duration"),
+            ("slow --url ws://h/ --slow-share 101%", "from 0"),
+            ("slow --url ws://h/ --connections 2", "--slow-share"),
+            (
+                "slow --url ws://h/ --slow-bytes-per-second 1000001",
+                "or less",
+            ),
+            ("churn --url ws://h/ --visits 1e-60", "a second or more"),
+            ("churn --url ws://h/ --visits 1e9", "less"),
+            ("churn --url ws://h/ --connections 4294967295", "less"),
+            ("soak --url ws://h/ --growth-max 2", "from 0"),
         ] {
             // A value that begins with a minus must be joined to its option.
             let words = words.replace("--duration -", "--duration=-");

@@ -12,6 +12,10 @@ const IN_FLIGHT_MAX: u32 = 65_536;
 const CONNECT_MEMBERS: u32 = 100;
 /// Visitors come back no sooner than this many times their stay: a visit also takes its handshake and close.
 const VISITOR_ROUND: f64 = 2.0;
+/// The fewest visits a second.
+const VISITS_MIN: f64 = 0.001;
+/// What a slow member may read at most, in bytes a second: beyond it is not slow.
+const SLOW_BYTES_PER_SECOND_MAX: u32 = 1_000_000;
 /// Visitors of one run.
 const VISITORS_MAX: f64 = 1_000_000.0;
 /// Seconds that a storm may take, and that a soak takes, unless told otherwise.
@@ -24,6 +28,15 @@ const RATE_DEFAULT_MIN: f64 = 10.0;
 
 /// Checks a scenario's command line.
 pub(super) fn settings(job: &Job) -> Result<Settings, SettingsError> {
+    let settings = of(job)?;
+    let needs_time = settings.pace().is_some() || settings.storm.is_some();
+    if needs_time && settings.duration_ns == 0 {
+        return Err(bounds("--duration", 0, "more than 0: messages take time"));
+    }
+    Ok(settings)
+}
+
+fn of(job: &Job) -> Result<Settings, SettingsError> {
     match job {
         Job::Connect(connect) => self::connect(connect),
         Job::Echo(echo) => {
@@ -76,12 +89,17 @@ fn connect(connect: &cli::Connect) -> Result<Settings, SettingsError> {
 fn storm(storm: &cli::Storm) -> Result<Settings, SettingsError> {
     let work = held(&storm.common, &storm.members, true)?;
     let mut settings = Settings::with("storm", &storm.common, work)?;
+    settings.duration_ns = duration(&storm.common, STORM_SECONDS)?;
     let policy = Policy::parse(&storm.policy).ok_or_else(|| {
-        let wanted = "at-once, fixed:SECONDS or backoff:FIRST:MOST, as in backoff:1:30";
+        let wanted =
+            "at-once, fixed:SECONDS or backoff:FIRST:MOST, as in backoff:1:30, with FIRST no more than MOST";
         bounds("--policy", &storm.policy, wanted)
     })?;
+    if policy.first_ns_max() >= settings.duration_ns {
+        let wanted = "times below --duration, or nobody may be back by then";
+        return Err(bounds("--policy", &storm.policy, wanted));
+    }
     settings.storm = Some(policy);
-    settings.duration_ns = duration(&storm.common, STORM_SECONDS)?;
     // Before the storm the ramp is as usual; in it nothing holds the clients back.
     settings.storm_handshakes_max = storm.common.handshakes_max.unwrap_or(u32::MAX);
     settings.handshakes_max = storm.common.handshakes_max.unwrap_or(HANDSHAKES_MAX);
@@ -91,21 +109,22 @@ fn storm(storm: &cli::Storm) -> Result<Settings, SettingsError> {
 fn slow(slow: &cli::Slow) -> Result<Settings, SettingsError> {
     let share = share("--slow-share", &slow.slow_share)?;
     let connections = slow.common.connections;
-    let count = (f64::from(connections) * share).round() as u32;
+    // Whoever asks for some wants at least one.
+    let count = (f64::from(connections) * share).round().max(share.ceil()) as u32;
     let steady = connections.saturating_sub(count);
     let publishers = slow.rooms.publishers.unwrap_or(slow.rooms.rooms);
     if steady < publishers.saturating_add(slow.rooms.rooms) {
         let wanted = format!(
-            "less: of {connections} connections, {publishers} publish and one in each of {} rooms must listen",
+            "more, or a smaller --slow-share: {publishers} publish, one in each of {} rooms must listen, and {count} are slow",
             slow.rooms.rooms
         );
-        return Err(bounds("--slow-share", &slow.slow_share, wanted));
+        return Err(bounds("--connections", connections, wanted));
     }
     let work = rooms(&slow.common, &slow.rooms, &slow.messages, false, true)?;
     let mut settings = Settings::with("slow", &slow.common, work)?.with_messages(&slow.messages)?;
     settings.slow = Some(SlowReaders {
         count,
-        bytes_per_second: slow.slow_bytes_per_second,
+        bytes_per_second: slow_speed(slow.slow_bytes_per_second)?,
     });
     Ok(settings)
 }
@@ -114,8 +133,19 @@ fn soak(soak: &cli::Soak) -> Result<Settings, SettingsError> {
     let work = small_rooms(&soak.common, soak.members, &soak.messages)?;
     let mut settings = Settings::with("soak", &soak.common, work)?.with_messages(&soak.messages)?;
     settings.duration_ns = duration(&soak.common, SOAK_SECONDS)?;
-    settings.growth_max = Some(share("--growth-max", &soak.growth_max)?);
+    settings.growth_max = match soak.growth_max.as_str() {
+        "none" => None,
+        growth_max => Some(share("--growth-max", growth_max)?),
+    };
     with_visits(settings, &soak.visits)
+}
+
+fn slow_speed(bytes_per_second: u32) -> Result<u32, SettingsError> {
+    if bytes_per_second > SLOW_BYTES_PER_SECOND_MAX {
+        let wanted = format!("{SLOW_BYTES_PER_SECOND_MAX} or less");
+        return Err(bounds("--slow-bytes-per-second", bytes_per_second, wanted));
+    }
+    Ok(bytes_per_second)
 }
 
 /// Connections that are held in rooms.
@@ -164,7 +194,8 @@ fn small_rooms(common: &Common, members: u32, messages: &Messages) -> Result<Wor
     let members = at_least("--members", members, 2)?;
     let connections = at_least("--connections", common.connections, 2)?;
     Ok(Work::Fanout {
-        rooms: (connections / members).max(1),
+        // Nobody talks alone.
+        rooms: connections.div_ceil(members).min(connections / 2),
         publishers: connections,
         pace: pace(messages, Some(connections))?,
         own: false,
@@ -173,6 +204,10 @@ fn small_rooms(common: &Common, members: u32, messages: &Messages) -> Result<Wor
 
 fn with_visits(mut settings: Settings, given: &cli::Visits) -> Result<Settings, SettingsError> {
     let rate = positive("--visits", given.visits)?;
+    if rate < VISITS_MIN {
+        let wanted = format!("{VISITS_MIN} a second or more");
+        return Err(bounds("--visits", given.visits, wanted));
+    }
     let stay_ns = seconds("--stay", given.stay, 0.001)?;
     let visitors = (rate * given.stay * VISITOR_ROUND + rate).ceil();
     if visitors > VISITORS_MAX {
@@ -181,6 +216,9 @@ fn with_visits(mut settings: Settings, given: &cli::Visits) -> Result<Settings, 
             given.stay
         );
         return Err(bounds("--visits", given.visits, wanted));
+    }
+    if settings.connections.checked_add(visitors as u32).is_none() {
+        return Err(bounds("--connections", settings.connections, "less"));
     }
     settings.visits = Some(Visits {
         visitors: visitors as u32,

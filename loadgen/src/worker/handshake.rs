@@ -28,6 +28,7 @@ impl<L: Load> Worker<L> {
         due_ns: u64,
     ) -> Result<(), Failure> {
         let begun_ns = self.job.clock.now_ns();
+        let deadline_ns = begun_ns.saturating_add(self.job.settings.handshake_timeout_ns);
         let from = self.job.plan.sources.address(self.layout.id(link));
         let receive_buffer = self
             .layout
@@ -36,7 +37,11 @@ impl<L: Load> Worker<L> {
             .then_some(RECEIVE_BUFFER_BYTES);
         let stream = connect::connect(from, self.job.plan.address, receive_buffer)?;
         self.watch.add(stream.as_fd(), link as u64)?;
-        state.links.get(link).attach(stream, due_ns, begun_ns);
+        state
+            .links
+            .get(link)
+            .attach(stream, due_ns, begun_ns, deadline_ns);
+        state.ramp.expect_by(deadline_ns, link);
         Ok(())
     }
 

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use super::{State, Worker};
 use crate::clock::to_ns;
 use crate::failure::Failure;
-use crate::links::Progress;
 use crate::load::{Due, Load};
 use crate::tally::Count;
 
@@ -55,8 +54,6 @@ impl<L: Load> Worker<L> {
             }
             state.ramp.next += 1;
             state.record.tally[Count::Connecting] += 1;
-            let deadline_ns = now_ns.saturating_add(settings.handshake_timeout_ns);
-            state.ramp.expect_by(deadline_ns, link);
             if let Err(failure) = self.begin_connecting(state, link, due_ns) {
                 self.fail(state, link, failure);
             }
@@ -66,7 +63,9 @@ impl<L: Load> Worker<L> {
 
     pub(super) fn end_late_handshakes(&self, state: &mut State<L>, now_ns: u64) -> Due {
         while let Some(&(deadline_ns, link)) = state.ramp.deadlines.front() {
-            if state.links.get(link).progress == Progress::Connecting {
+            // The handshake may be over, and the link in another one by now.
+            let handshake = state.links.get(link).handshake.as_ref();
+            if handshake.is_some_and(|handshake| handshake.deadline_ns == deadline_ns) {
                 if deadline_ns > now_ns {
                     return Due::At(deadline_ns);
                 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ringmain_proto::ws::{CloseCode, Opcode, encode};
 use ringmain_rt::{Next, cpu};
 
+use super::slow::SlowReading;
 use super::{State, Worker, WorkerError};
 use crate::clock::{SECOND_NS, Window};
 use crate::failure::Failure;
@@ -31,8 +32,8 @@ pub(super) struct TurnState {
     cpu_from: Option<Duration>,
     cpu_to: Option<Duration>,
     closing: Closing,
-    /// When slow members read again.
-    pub(super) slow_ns: u64,
+    /// How the slow members read.
+    pub(super) slow: SlowReading,
     /// Why the thread cannot go on.
     pub(super) error: Option<WorkerError>,
 }
@@ -127,7 +128,9 @@ impl<L: Load> Worker<L> {
         let due = due
             .min(self.come_and_go(state, window, now_ns))
             .min(self.read_slowly(state, now_ns));
-        if !state.turn.quiet && measured == Due::Never && state.load.is_quiet(now_ns) {
+        // A visitor that came last is waited for: its handshake has a deadline.
+        let is_settled = measured == Due::Never && state.record.tally[Count::Connecting] == 0;
+        if !state.turn.quiet && is_settled && state.load.is_quiet(now_ns) {
             state.turn.quiet = true;
             self.publish(state);
             self.job.boards[self.thread].set_quiet();
@@ -139,9 +142,11 @@ impl<L: Load> Worker<L> {
     /// Closes all connections; `None` once the last is over.
     fn close(&self, state: &mut State<L>, now_ns: u64) -> Option<Due> {
         let next = state.turn.closing.next;
+        if let Some(until_ns) = self.read_the_rest(state, now_ns) {
+            return Some(Due::At(until_ns));
+        }
         if next == 0 {
             state.record.tally[Count::Failed] += state.returns.waiting();
-            self.read_the_rest(state);
         }
         let end = (next + TURN_CLOSES_MAX).min(state.links.len());
         for link in next..end {

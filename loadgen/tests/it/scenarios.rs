@@ -31,13 +31,13 @@ fn everyone_talks_in_small_rooms() {
         "chat --url {url}/raw/c --connections 21 --members 5 --rate-messages 400 --threads 2 --duration 0.5 --warmup 0.1"
     ));
     run.assert_clean();
-    assert_eq!((run.count("rooms"), run.count("publishers")), (4, 21));
+    assert_eq!((run.count("rooms"), run.count("publishers")), (5, 21));
     assert_eq!(run.report["loop"], "open");
     let rows = run.report["deliveries"].as_array().unwrap();
     assert_eq!(rows.len(), 21);
     for row in rows {
-        // Rooms of 6, 5, 5 and 5.
-        let others = if row["room"] == 0 { 5 } else { 4 };
+        // Rooms of 5, 4, 4, 4 and 4.
+        let others = if row["room"] == 0 { 4 } else { 3 };
         assert_eq!(
             row["expected"].as_u64(),
             row["sent"].as_u64().map(|sent| sent * others)
@@ -123,6 +123,35 @@ fn who_is_refused_in_a_storm_tries_again_and_who_never_gets_in_is_missing() {
     assert!(run.report["storm"]["retried"].as_u64().unwrap() >= 5);
     assert_eq!(run.count("failed"), 5);
     assert_eq!(run.count("connections_lost"), 0);
+}
+
+#[test]
+fn who_hangs_in_the_handshake_when_a_storm_ends_is_missing() {
+    let url = start(Conduct::SilentAfter(6));
+    for timeout in ["0.2", "0.5"] {
+        let run = run(&format!(
+            "storm --url {url} --connections 6 --policy at-once --duration 0.7 --handshake-timeout {timeout}"
+        ));
+        assert_eq!((run.code, run.count("failed")), (1, 6), "{:#}", run.report);
+        assert_eq!(run.count("connections_lost"), 0);
+        if run.count("connected") == 6 {
+            // The first run: its ramp was answered.
+            assert_eq!(run.report["storm"]["returned"], 0);
+            assert!(run.report["storm"]["retried"].as_u64().unwrap() >= 6);
+        }
+    }
+}
+
+#[test]
+fn a_slow_member_that_the_server_closes_is_counted_and_no_fault() {
+    // Deliveries go to the steady and the slow member in turn.
+    let url = start(Conduct::Close(21, 1013));
+    let run = run(&format!(
+        "slow --url {url}/raw/s --connections 3 --slow-share 34% --rate-messages 100 --duration 0.8 --warmup 0 --threads 1"
+    ));
+    run.assert_clean();
+    assert_eq!(run.report["slow"]["members"], 1);
+    assert_eq!(run.report["slow"]["closed"], 1, "{:#}", run.report);
 }
 
 #[test]

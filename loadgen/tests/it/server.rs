@@ -43,6 +43,8 @@ pub enum Conduct {
     RefuseAfter(u64),
     /// Handshakes are not answered.
     Silent,
+    /// Handshakes are not answered after so many that were.
+    SilentAfter(u64),
     /// The handshake's answer is wrong.
     WrongAccept,
     /// The answer to the handshake arrives in single bytes, with a first ping right behind it.
@@ -97,7 +99,8 @@ impl Server {
             return Ok(());
         };
         let refused = match self.conduct {
-            Conduct::Silent => {
+            Conduct::SilentAfter(count) if number < count => false,
+            Conduct::Silent | Conduct::SilentAfter(_) => {
                 // Until the client gives up.
                 return stream.read_exact(&mut [0]);
             }

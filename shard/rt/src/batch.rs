@@ -19,6 +19,8 @@ use crate::process;
 const RING_ENTRIES: u32 = 256;
 /// So few are made by a call each: the ring's own cost is about that of two.
 const CALLS_MAX: usize = 2;
+/// How often the kernel may refuse one submission for want of memory, which takes a second or so.
+const REFUSALS_MAX: u32 = 1_000_000;
 /// Exit code of an internal error.
 const EXIT_INTERNAL: i32 = 70;
 const FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
@@ -61,18 +63,25 @@ impl Batch {
             self.answers.push(0);
         }
         let mut missing = self.answers.len();
+        let mut refusals_left = REFUSALS_MAX;
         while missing > 0 {
             match self.ring.submit_and_wait(missing) {
                 Ok(_) => {}
-                // Interrupted, or short of memory for a moment. If it lasts, the watchdog ends the process.
+                // Interrupted, or short of memory for a moment.
                 Err(error)
-                    if matches!(
-                        error.raw_os_error(),
-                        Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)
-                    ) => {}
+                    if refusals_left > 0
+                        && matches!(
+                            error.raw_os_error(),
+                            Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)
+                        ) =>
+                {
+                    refusals_left -= 1;
+                }
                 // The kernel may still refer to the bytes: neither to return nor to unwind is an option.
                 Err(error) => {
-                    process::last_words(&format!("the ring for sends has failed: {error}\n"));
+                    process::last_words(&format!(
+                        "the ring for sends and receives has failed: {error}\n"
+                    ));
                     process::exit_now(EXIT_INTERNAL);
                 }
             }
