@@ -82,11 +82,22 @@ def shards_for(connections: int) -> int:
     return shards
 
 
+BANNER_SECONDS_MAX = 10.0
+
+
 @dataclass
 class _Sample:
     at: float
     user_bytes: int
     kernel: memory.KernelMemory
+
+
+def _banner(server: RunningServer) -> str:
+    """What the engine says at its start; it listens a moment before."""
+    deadline = time.monotonic() + BANNER_SECONDS_MAX
+    while "listening" not in server.log() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return server.log()
 
 
 def hold(kind: ServerKind, root: Path, load_binary: str, server_cpu: int, load_cpu: int, what: Hold) -> Held:
@@ -95,7 +106,7 @@ def hold(kind: ServerKind, root: Path, load_binary: str, server_cpu: int, load_c
     shards = shards_for(what.connections) if is_engine else 1
     extra = _engine_words(what) if is_engine else ()
     with RunningServer(kind, root, server_cpu, job="idle", shards=shards, extra=extra) as server:
-        if is_engine and what.io == "uring" and "io_uring (" not in server.log():
+        if is_engine and what.io == "uring" and "io_uring (" not in _banner(server):
             raise Failure("the engine did not start on io_uring: is it forbidden here? `--io epoll` leaves it out")
         before = _sample(server.pid)
         sampler = Sampler(server.pid, load_cpu)

@@ -12,6 +12,7 @@ use crate::links::Progress;
 use crate::load::{Due, Load};
 use crate::policy::Policy;
 use crate::settings::{Settings, Visits};
+use crate::stage::Stage;
 use crate::tally::Count;
 use crate::worker::ramp::TURN_CONNECTS_MAX;
 
@@ -227,7 +228,8 @@ impl<L: Load> Worker<L> {
     pub(super) fn end(&self, state: &mut State<L>, link: usize, failure: Failure) {
         let now_ns = self.job.clock.now_ns();
         state.record.tally[Count::Open] -= 1;
-        // Once we have said that we close, the other side may end it as it likes.
+        // Once we have said that we close, the other side may end it as it likes. Nor does it matter who is first
+        // when the run is over: a million closes take longer than a ping may.
         if state.links.get(link).progress == Progress::Open {
             state.load.lost(link);
             if self.layout.slow_links().contains(&link) {
@@ -239,7 +241,7 @@ impl<L: Load> Worker<L> {
                 state.record.tally[Count::Retried] += 1;
                 state.record.failures.add(failure);
                 return self.come_back_later(state, link, now_ns);
-            } else {
+            } else if self.job.stage.get() != Stage::Close {
                 state.record.tally[Count::Dropped] += 1;
                 state.record.failures.add(failure);
             }

@@ -18,6 +18,8 @@ pub const TURN_WRITES_WHILE_FANNING_OUT: usize = 32;
 pub const TURN_RESUMES_MAX: usize = 64;
 /// Deadlines that one turn sees to.
 pub const TURN_TIMERS_MAX: usize = 1024;
+/// How often it is looked whether a ping has been written: the wait for the pong begins then.
+pub const PING_FLUSH_LOOK_MS: u64 = 1_000;
 /// Largest holders closed in one turn when memory runs out.
 pub const TURN_EVICTIONS_MAX: usize = 16;
 /// Deliveries of one room before the next room has its turn.

@@ -6,7 +6,7 @@ use super::ShardCore;
 use crate::ConnId;
 use crate::close::CloseReason;
 use crate::connection::{Connection, Stage};
-use crate::limits::TURN_TIMERS_MAX;
+use crate::limits::{PING_FLUSH_LOOK_MS, TURN_TIMERS_MAX};
 use crate::tick::Tick;
 
 impl ShardCore {
@@ -43,10 +43,15 @@ impl ShardCore {
     }
 
     fn heartbeat(&mut self, now: Tick, conn: ConnId) {
+        // A ping that still waits for its turn to be written is our delay, not the peer's.
+        let is_flushing = self.is_flushing(conn);
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
         let session = connection.session;
+        if connection.pinged && is_flushing {
+            connection.beat = now;
+        }
         if connection.pause.is_some() {
             // Who is not read cannot be heard.
             connection.heard(now);
@@ -86,10 +91,10 @@ impl ShardCore {
             return;
         };
         let interval = self.limits.heartbeat_ms * spread_percent(conn) / 100;
-        let heartbeat = beat.plus(if pinged {
-            self.limits.pong_wait_ms
-        } else {
-            interval
+        let heartbeat = beat.plus(match pinged {
+            true if self.is_flushing(conn) => self.limits.pong_wait_ms.min(PING_FLUSH_LOOK_MS),
+            true => self.limits.pong_wait_ms,
+            false => interval,
         });
         let slow = session.and_then(|session| self.sessions.get(session)?.slow_since);
         let slow = slow.map(|since| since.plus(self.limits.outbox_soft_ms));

@@ -75,6 +75,30 @@ fn the_heartbeat_pings_the_silent_and_closes_the_dead() {
 }
 
 #[test]
+fn a_ping_that_could_not_be_written_yet_waits_for_no_pong() {
+    let mut one = One::new(Limits::default());
+    let conn = one.echo();
+    // A busy shard: its turns come, but no write is this connection's for a long time.
+    for _ in 0..60 {
+        one.now = one.now.plus(SECOND);
+        one.turn_once(0);
+    }
+    assert_eq!(one.seen(conn), []);
+    one.turn();
+    assert_eq!(one.seen(conn), [Seen::Ping]);
+    // From here on it is the peer's time.
+    one.pass(9 * SECOND);
+    assert_eq!(one.seen(conn), []);
+    one.pass(3 * SECOND);
+    assert_eq!(one.seen(conn), [Seen::Shut]);
+    // What the socket does not take is the peer's doing.
+    let stuck = one.echo();
+    one.sockets.get_mut(&stuck).unwrap().is_stuck = true;
+    one.pass(40 * SECOND);
+    assert_eq!(one.seen(stuck), [Seen::Shut]);
+}
+
+#[test]
 fn an_unfinished_handshake_is_given_up() {
     let mut one = One::new(Limits::default());
     let conn = one.core.admit(one.now).unwrap();
