@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ringmain_proto::ws::Opcode;
 use ringmain_proto::ws::encode::{Header, write_frame};
 
-use crate::limits::{INLINE_PAYLOAD_BYTES_MAX, REPLY_BUFFER_BYTES_MAX};
+use crate::limits::{INLINE_PAYLOAD_BYTES_MAX, REPLY_BUFFER_BYTES_FIRST, REPLY_BUFFER_BYTES_MAX};
 use crate::memory::Meter;
 
 /// Bytes ready to be sent: one message or several. A clone is another reference to the same bytes;
@@ -23,6 +23,9 @@ struct Inner {
     messages: u32,
     meter: Meter,
 }
+
+/// The longest header of a frame to a client (RFC 6455, section 5.2).
+const FRAME_HEADER_BYTES_MAX: usize = 10;
 
 impl Encoded {
     /// One whole message in one frame (RFC 6455, section 5.2).
@@ -66,6 +69,11 @@ impl Encoded {
             return false;
         }
         let before = inner.head.len();
+        if inner.head.capacity() - before < payload.len() + FRAME_HEADER_BYTES_MAX {
+            // Where a second reply follows, more mostly do: not one growth each.
+            let room = REPLY_BUFFER_BYTES_FIRST.max(2 * (before + payload.len()));
+            inner.head.reserve_exact(room);
+        }
         write_frame(&mut inner.head, opcode, payload);
         inner.messages += messages(opcode);
         inner.meter.hold(inner.head.len() - before);

@@ -56,6 +56,9 @@ pub const INLINE_PAYLOAD_BYTES_MAX: usize = 4 * KIB;
 /// Replies to one session are gathered into one buffer up to this size.
 pub const REPLY_BUFFER_BYTES_MAX: usize = 16 * KIB;
 
+/// The room that is made for them when a second one comes.
+pub const REPLY_BUFFER_BYTES_FIRST: usize = KIB;
+
 /// Share of its memory from which on a shard refuses new connections, in percent.
 pub const MEMORY_REFUSE_PERCENT: usize = 90;
 
@@ -122,6 +125,7 @@ const _: () = {
     assert!(MESSAGE_BYTES_CEILING <= LANE_DATA_BYTES_MAX);
     assert!(4 * MESSAGE_BYTES_CEILING < u32::MAX as usize);
     assert!(INLINE_PAYLOAD_BYTES_MAX < REPLY_BUFFER_BYTES_MAX);
+    assert!(REPLY_BUFFER_BYTES_FIRST < REPLY_BUFFER_BYTES_MAX);
     assert!(WRITE_SLICES_MAX <= 1024, "IOV_MAX");
     // One write carries what was gathered for it, and that is never empty.
     assert!(
