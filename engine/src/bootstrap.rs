@@ -9,7 +9,7 @@ use ringmain_core::stats::Cell64;
 use ringmain_router::RoomKey;
 use ringmain_rt::descriptors;
 use ringmain_rt::driver::{self, Chosen, UringUnavailable};
-use ringmain_shard::{Node, NodeConfig, StartError};
+use ringmain_shard::{Node, NodeConfig, Policy, StartError};
 
 use crate::banner::{Banner, ShardTable};
 use crate::config::Settings;
@@ -80,7 +80,9 @@ async fn serve_here(settings: &Settings, plan: &Plan, log: &Log) -> Result<Outco
         backlog: settings.backlog.0 as u32,
         cpus: plan.cpus.iter().copied().map(Some).collect(),
         backend: chosen.backend,
-        limits: plan.limits.clone(),
+        policy: Arc::new(Policy {
+            limits: plan.limits.clone(),
+        }),
         connections_max: usize::try_from(settings.connections_max.0).unwrap_or(usize::MAX),
         descriptors_max,
         room_secret: room_secret()?,

@@ -44,6 +44,8 @@ pub enum ShardFrame {
     },
     /// The control plane tells a shard to close all its connections and end.
     Stop,
+    /// The control plane has laid down a new policy for the shard's shell to take up.
+    PolicyChanged,
 }
 
 /// Home's word that a shard counts.
@@ -75,9 +77,10 @@ impl ShardFrame {
     pub fn lane(&self) -> Lane {
         match self {
             ShardFrame::Publish { .. } => Lane::Data,
-            ShardFrame::Interest { .. } | ShardFrame::Answer { .. } | ShardFrame::Stop => {
-                Lane::Control
-            }
+            ShardFrame::Interest { .. }
+            | ShardFrame::Answer { .. }
+            | ShardFrame::Stop
+            | ShardFrame::PolicyChanged => Lane::Control,
         }
     }
 

@@ -8,11 +8,13 @@ mod accept;
 mod connection;
 mod http;
 mod node;
+mod policy;
 mod pulse;
 mod shell;
 mod sockets;
 
 pub use node::{Node, NodeConfig, ShardError, ShardHandle, StartError, start};
+pub use policy::Policy;
 pub use pulse::Pulse;
 
 /// Descriptors that a shard keeps back, to answer those for whom there is no room.

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use ringmain_core::limits::{LANE_CONTROL_FRAMES_MAX, LANE_DATA_BYTES_MAX, LANE_DATA_FRAMES_MAX};
 use ringmain_core::shard::ShardConfig;
-use ringmain_core::{Limits, ShardCore, ShardStats, Tick};
+use ringmain_core::{ShardCore, ShardStats, Tick};
 use ringmain_router::mesh::ControlPort;
 use ringmain_router::{
     Doorbell, Mesh, MeshLimits, MeshPort, PeerId, RoomKey, SHARDS_MAX, ShardFrame,
@@ -21,6 +21,7 @@ use ringmain_rt::thread::ThreadSetup;
 use ringmain_rt::{Backend, BatchSender, Bell, driver, thread};
 
 use crate::accept;
+use crate::policy::{self, Policy, PolicyReceiver, PolicySender};
 use crate::pulse::Pulse;
 use crate::shell::{self, Shell, ShellParts};
 use crate::{DESCRIPTORS_RESERVED, TURN_ACCEPTS_MAX};
@@ -36,8 +37,8 @@ pub struct NodeConfig {
     pub cpus: Vec<Option<usize>>,
     /// What the shards run on.
     pub backend: Backend,
-    /// The bounds of each shard; of the memory, each one's share.
-    pub limits: Limits,
+    /// What may be exchanged while it runs, by [`Node::reload`].
+    pub policy: Arc<Policy>,
     /// Connections that the whole node may have.
     pub connections_max: usize,
     /// Open descriptors that a table may have.
@@ -141,6 +142,9 @@ pub struct Node {
     control: ControlPort,
     /// Shards that were not yet told to stop.
     unstopped: Vec<PeerId>,
+    /// Shards that have not yet got the newest policy.
+    unchanged: Vec<PeerId>,
+    policy: Arc<Policy>,
 }
 
 /// One shard, as the control plane sees it.
@@ -149,6 +153,7 @@ pub struct ShardHandle {
     cpu: Option<usize>,
     stats: Arc<ShardStats>,
     pulse: Arc<Pulse>,
+    policies: PolicySender,
     table: Table,
     connections_max: usize,
     thread: JoinHandle<io::Result<()>>,
@@ -170,6 +175,7 @@ struct Seat {
     config: NodeConfig,
     address: SocketAddr,
     port: MeshPort,
+    policies: PolicyReceiver,
     bell: Bell,
     node_stats: Vec<Arc<ShardStats>>,
     pulse: Arc<Pulse>,
@@ -205,6 +211,7 @@ pub fn start(config: NodeConfig) -> Result<Node, StartError> {
     for (index, (port, bell)) in ports.into_iter().zip(bells).enumerate() {
         let (start, go) = channel();
         let pulse = Arc::new(Pulse::default());
+        let (policies, taken) = policy::channel();
         let cpu = config.cpus[index];
         let keep = ringers.iter().copied().chain([bell.fd()]).collect();
         let setup = ThreadSetup {
@@ -217,6 +224,7 @@ pub fn start(config: NodeConfig) -> Result<Node, StartError> {
             config: config.clone(),
             address,
             port,
+            policies: taken,
             bell,
             node_stats: node_stats.clone(),
             pulse: pulse.clone(),
@@ -235,6 +243,7 @@ pub fn start(config: NodeConfig) -> Result<Node, StartError> {
             cpu,
             stats,
             pulse,
+            policies,
             table: Table::Shared,
             connections_max: 0,
             thread,
@@ -255,6 +264,8 @@ pub fn start(config: NodeConfig) -> Result<Node, StartError> {
         shards,
         control,
         unstopped,
+        unchanged: Vec::new(),
+        policy: config.policy,
     };
     match listening {
         Ok(()) => Ok(node),
@@ -403,6 +414,7 @@ async fn serve(
         index,
         config,
         port,
+        policies,
         bell,
         node_stats,
         pulse,
@@ -424,12 +436,14 @@ async fn serve(
         me: port.me(),
         shards: port.shards(),
         room_secret: config.room_secret,
-        limits: config.limits,
+        limits: config.policy.limits.clone(),
         stats: node_stats[index].clone(),
     };
     let shell = Rc::new(Shell::new(ShellParts {
         core: ShardCore::new(shard, Tick(0)),
         port,
+        policy: config.policy,
+        policies,
         listener,
         sender,
         pulse,
@@ -472,6 +486,34 @@ impl Node {
         self.unstopped
             .retain(|&shard| control.send(shard, ShardFrame::Stop).is_err());
         self.unstopped.is_empty()
+    }
+
+    /// Gives all shards a new policy. Returns whether all have got it; if not, some lane was full: call
+    /// [`go_on_reloading`](Self::go_on_reloading) a little later.
+    pub fn reload(&mut self, policy: Arc<Policy>) -> bool {
+        self.policy = policy;
+        self.unchanged = (0..self.shards.len()).filter_map(PeerId::shard).collect();
+        self.go_on_reloading()
+    }
+
+    /// Gives the newest policy to the shards that could not be told of it before. Returns whether all have got it.
+    pub fn go_on_reloading(&mut self) -> bool {
+        let Node {
+            shards,
+            control,
+            policy,
+            ..
+        } = self;
+        self.unchanged.retain(|&shard| {
+            let is_laid = shards[shard.index()]
+                .policies
+                .try_send(policy.clone())
+                .is_ok();
+            // Told in any case: where older ones are in the way, it takes them up.
+            let is_told = control.send(shard, ShardFrame::PolicyChanged).is_ok();
+            !(is_laid && is_told)
+        });
+        self.unchanged.is_empty()
     }
 
     /// Whether every shard's thread has ended.

@@ -14,9 +14,10 @@ use ringmain_core::limits::{TURN_FRAMES_MAX, TURN_WRITES_MAX};
 use ringmain_core::{
     ConnId, Ending, Input, ShardCore, ShardStats, Tick, Verdict, Write, WriteOutcome,
 };
-use ringmain_router::{Lane, MeshPort};
+use ringmain_router::{Lane, MeshPort, ShardFrame};
 use ringmain_rt::{Backend, BatchSender, Listener, Next, Sending, Socket, Turns};
 
+use crate::policy::{Policy, PolicyReceiver};
 use crate::pulse::Pulse;
 use crate::sockets::Sockets;
 use crate::{ACCEPT_RETRY_MS, RECEIVE_BYTES_MAX, REFUSAL_MS};
@@ -44,6 +45,8 @@ pub struct Shell {
     listener: Rc<Listener>,
     turns: Rc<Turns>,
     pulse: Arc<Pulse>,
+    policy: RefCell<Arc<Policy>>,
+    policies: PolicyReceiver,
     /// The numbers of all shards of the node, this one's among them.
     node_stats: Vec<Arc<ShardStats>>,
     stats: Arc<ShardStats>,
@@ -69,6 +72,8 @@ pub struct ShellParts {
     pub listener: Listener,
     pub sender: BatchSender,
     pub pulse: Arc<Pulse>,
+    pub policy: Arc<Policy>,
+    pub policies: PolicyReceiver,
     pub index: usize,
     pub node_stats: Vec<Arc<ShardStats>>,
     pub started: Instant,
@@ -105,6 +110,8 @@ impl Shell {
             listener: Rc::new(parts.listener),
             turns: Rc::default(),
             pulse: parts.pulse,
+            policy: RefCell::new(parts.policy),
+            policies: parts.policies,
             stats: parts.node_stats[parts.index].clone(),
             node_stats: parts.node_stats,
             started: parts.started,
@@ -122,6 +129,11 @@ impl Shell {
 
     pub fn turns(&self) -> &Rc<Turns> {
         &self.turns
+    }
+
+    /// What it goes by now.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.borrow().clone()
     }
 
     pub fn stats(&self) -> &ShardStats {
@@ -152,7 +164,7 @@ impl Shell {
         let core = &mut *self.core.borrow_mut();
         let port = &mut *self.port.borrow_mut();
         port.disarm();
-        let more_frames = receive_frames(core, port, now);
+        let more_frames = self.receive_frames(core, port, now);
         core.handle(
             now,
             Input::Turn {
@@ -177,6 +189,32 @@ impl Shell {
         // A shard that has stopped is not stuck either.
         self.pulse.beat(next != Next::Again);
         next
+    }
+
+    /// Takes frames in, control first. Returns whether the budget ended before the lanes did.
+    fn receive_frames(&self, core: &mut ShardCore, port: &mut MeshPort, now: Tick) -> bool {
+        let mut left = [TURN_FRAMES_MAX; 2];
+        for (lane, left) in [Lane::Control, Lane::Data].into_iter().zip(&mut left) {
+            while *left > 0 && (lane == Lane::Control || core.takes_data()) {
+                let Some(frame) = port.receive(lane) else {
+                    break;
+                };
+                if matches!(frame, ShardFrame::PolicyChanged) {
+                    self.take_policy(core, now);
+                }
+                core.handle(now, Input::Frame(frame));
+                *left -= 1;
+            }
+        }
+        left.contains(&0)
+    }
+
+    fn take_policy(&self, core: &mut ShardCore, now: Tick) {
+        if let Some(policy) = self.policies.newest() {
+            let limits = Box::new(policy.limits.clone());
+            core.handle(now, Input::Configure(limits));
+            self.policy.replace(policy);
+        }
     }
 
     fn next(&self, core: &ShardCore, port: &MeshPort, more_frames: bool) -> Next {
@@ -402,21 +440,6 @@ thread_local! {
 /// Makes the shell known to the tasks that it starts itself.
 pub fn install(shell: &Rc<Shell>) {
     SHELL.with(|slot| slot.replace(Some(shell.clone())));
-}
-
-/// Takes frames in, control first. Returns whether the budget ended before the lanes did.
-fn receive_frames(core: &mut ShardCore, port: &mut MeshPort, now: Tick) -> bool {
-    let mut left = [TURN_FRAMES_MAX; 2];
-    for (lane, left) in [Lane::Control, Lane::Data].into_iter().zip(&mut left) {
-        while *left > 0 && (lane == Lane::Control || core.takes_data()) {
-            let Some(frame) = port.receive(lane) else {
-                break;
-            };
-            core.handle(now, Input::Frame(frame));
-            *left -= 1;
-        }
-    }
-    left.contains(&0)
 }
 
 /// Gives a task what it waits for, or keeps it until the task asks.

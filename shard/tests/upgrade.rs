@@ -5,7 +5,9 @@ mod common;
 
 use std::io::Write;
 
-use common::{Client, Got, backends, config, dial, frame, read_to_end, request, stop, until};
+use common::{
+    Client, Got, backends, config, dial, frame, policy, read_to_end, request, stop, until,
+};
 use ringmain_core::Limits;
 use ringmain_proto::ws::Opcode;
 
@@ -148,7 +150,7 @@ fn a_handshake_that_does_not_come_is_given_up_though_the_shard_is_busy() {
             ..Limits::default()
         };
         let node = ringmain_shard::start(ringmain_shard::NodeConfig {
-            limits,
+            policy: policy(limits),
             ..config(backend, 1)
         })
         .unwrap();
@@ -222,7 +224,7 @@ fn an_upgrade_that_is_given_up_while_it_waits_ends() {
             ..Limits::default()
         };
         let config = ringmain_shard::NodeConfig {
-            limits,
+            policy: policy(limits),
             ..config(backend, 4)
         };
         let node = ringmain_shard::start(config).unwrap();

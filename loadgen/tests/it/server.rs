@@ -118,12 +118,7 @@ impl Server {
             out: Mutex::new((stream.try_clone()?, None)),
         });
         let room = path.split('?').next().unwrap_or_default().to_owned();
-        self.rooms
-            .lock()
-            .unwrap()
-            .entry(room.clone())
-            .or_default()
-            .push(member.clone());
+        self.enter(&room, member.clone());
         self.answer_handshake(&mut stream, &key)?;
         let result = self.read(&mut stream, &member, &room);
         let members = &mut *self.rooms.lock().unwrap();
@@ -131,6 +126,15 @@ impl Server {
             members.retain(|other| other.number != member.number);
         }
         result
+    }
+
+    /// Members of a room stand in the order of their connections, whichever thread is here first: tests count on
+    /// who gets which delivery.
+    fn enter(&self, room: &str, member: Arc<Member>) {
+        let mut rooms = self.rooms.lock().unwrap();
+        let members = rooms.entry(room.to_owned()).or_default();
+        let place = members.partition_point(|other| other.number < member.number);
+        members.insert(place, member);
     }
 
     fn answer_handshake(&self, stream: &mut TcpStream, key: &str) -> std::io::Result<()> {

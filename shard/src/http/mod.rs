@@ -61,7 +61,7 @@ enum Step {
 pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> Outcome {
     let pipe = Pipe::default();
     let exchange = Rc::new(Exchange::default());
-    let head_bytes_max = shell.turn(|core, _| core.limits().request_head_bytes_max);
+    let head_bytes_max = shell.policy().limits.request_head_bytes_max;
     let mut server = http1::Builder::new()
         .max_buf_size(head_bytes_max)
         .header_read_timeout(None)

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ringmain_core::Limits;
@@ -11,7 +12,7 @@ use ringmain_proto::ws::handshake::{ClientHandshake, check_response, client_requ
 use ringmain_proto::ws::{CloseFrame, Event, Opcode, Parser, ParserSettings, Role};
 use ringmain_router::RoomKey;
 use ringmain_rt::Backend;
-use ringmain_shard::{Node, NodeConfig};
+use ringmain_shard::{Node, NodeConfig, Policy};
 
 pub const DEADLINE: Duration = Duration::from_secs(20);
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -27,11 +28,16 @@ pub fn config(backend: Backend, shards: usize) -> NodeConfig {
         backlog: 1024,
         cpus: vec![None; shards],
         backend,
-        limits: Limits::default(),
+        policy: policy(Limits::default()),
         connections_max: 100_000,
         descriptors_max: 1024,
         room_secret: RoomKey::new([3; 16]),
     }
+}
+
+/// A policy with these bounds.
+pub fn policy(limits: Limits) -> Arc<Policy> {
+    Arc::new(Policy { limits })
 }
 
 /// Stops a node and waits until it has ended.

@@ -38,6 +38,8 @@ impl ShardCore {
                 self.stats.mesh_control_frames_in.add(1);
                 self.stop();
             }
+            // The shell takes the policy up, and hands it in by `Input::Configure`.
+            ShardFrame::PolicyChanged => self.stats.mesh_control_frames_in.add(1),
         }
     }
 

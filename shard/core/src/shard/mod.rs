@@ -92,6 +92,8 @@ pub enum Input<'a> {
         /// The connection.
         conn: ConnId,
     },
+    /// The bounds have changed. They hold for what happens from now on: what was let in by the old ones stays.
+    Configure(Box<Limits>),
     /// A peer has sent something. Data frames only if [`ShardCore::takes_data`] has just said so.
     Frame(ShardFrame),
     /// Time has passed, and there may be work left: once a turn.
@@ -207,10 +209,7 @@ impl ShardCore {
             limits,
             stats,
         } = config;
-        let parser_settings = ParserSettings {
-            role: Role::Server,
-            message_bytes_max: limits.message_bytes_max,
-        };
+        let parser_settings = parser_settings(&limits);
         ShardCore {
             me,
             shards,
@@ -278,10 +277,16 @@ impl ShardCore {
             Input::Received { conn, bytes } => self.received(now, conn, bytes),
             Input::Writable { conn } => self.writable(conn),
             Input::Ended { conn } => self.ended(conn),
+            Input::Configure(limits) => self.configure(*limits),
             Input::Frame(frame) => self.frame(frame),
             Input::Turn { lane_bytes } => self.turn(now, lane_bytes),
         }
         self.close_overflowing(now);
+    }
+
+    fn configure(&mut self, limits: Limits) {
+        self.parser_settings = parser_settings(&limits);
+        self.limits = limits;
     }
 
     fn turn(&mut self, now: Tick, lane_bytes: usize) {
@@ -390,5 +395,13 @@ impl ShardCore {
     /// Bytes that outboxes and unfinished messages hold.
     pub fn memory_bytes(&self) -> usize {
         self.meter.bytes()
+    }
+}
+
+/// How a connection's frames are read.
+fn parser_settings(limits: &Limits) -> ParserSettings {
+    ParserSettings {
+        role: Role::Server,
+        message_bytes_max: limits.message_bytes_max,
     }
 }
