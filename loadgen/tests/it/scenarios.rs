@@ -1,5 +1,7 @@
 //! The scenarios, against a server that does everything right and ones that do not.
 
+use std::time::Duration;
+
 use crate::program::{output, run};
 use crate::server::{Conduct, start};
 
@@ -70,6 +72,19 @@ fn visitors_see_a_publishers_messages_without_a_hole() {
     assert!(visits["visits"].as_u64().unwrap() >= 20, "{visits}");
     assert!(visits["received"].as_u64().unwrap() > 100, "{visits}");
     assert_eq!(visits["missed"], 0);
+}
+
+#[test]
+fn the_deadline_of_a_visit_is_not_that_of_the_next_one() {
+    // Handshakes take 0.4 s and have 1.3 s. Visitors are back after 1.1 s, so while one hangs, the deadlines
+    // behind it are of visits whose visitors are in their next handshake.
+    let url = start(Conduct::Late(8, Duration::from_millis(400)));
+    let run = run(&format!(
+        "churn --url {url}/raw/v --connections 2 --rate-messages 50 --visits 10 --stay 0.05 --handshake-timeout 1.3 \
+         --duration 4 --warmup 0 --threads 1"
+    ));
+    assert_eq!(run.errors("handshake_timeout"), 1, "{:#}", run.report);
+    assert_eq!(run.count("failed"), 1, "{:#}", run.report);
 }
 
 #[test]

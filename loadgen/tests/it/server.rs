@@ -8,6 +8,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use ringmain_proto::ws::handshake::accept_key;
 use ringmain_proto::ws::{CloseCode, Event, Opcode, Parser, ParserSettings, Role, encode};
@@ -45,6 +46,8 @@ pub enum Conduct {
     Silent,
     /// Handshakes are not answered after so many that were.
     SilentAfter(u64),
+    /// The handshake of this number is not answered, all others after this time.
+    Late(u64, Duration),
     /// The handshake's answer is wrong.
     WrongAccept,
     /// The answer to the handshake arrives in single bytes, with a first ping right behind it.
@@ -103,6 +106,13 @@ impl Server {
             Conduct::Silent | Conduct::SilentAfter(_) => {
                 // Until the client gives up.
                 return stream.read_exact(&mut [0]);
+            }
+            Conduct::Late(silent, _) if number == silent => {
+                return stream.read_exact(&mut [0]);
+            }
+            Conduct::Late(_, late) => {
+                thread::sleep(late);
+                false
             }
             Conduct::Refuse => true,
             Conduct::RefuseAfter(count) => number >= count,
