@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use ringmain_proto::ws::Opcode;
 
 use crate::client::{dial, frame, read_to_end, request, upgraded};
+use crate::network::Network;
 use crate::world::{BACKENDS, Engine, GoodMembers, Temporary, load, until};
 
 /// Closes with a reset, which throws away whatever is on its way.
@@ -62,6 +63,33 @@ fn peers_that_have_gone_silent_are_found_out() {
             assert_eq!(read_to_end(stream)[0], 0x89);
         }
         good.assert_unharmed();
+        engine.assert_well();
+    }
+}
+
+#[test]
+fn peers_whose_cable_was_pulled_are_found_out() {
+    let file = Temporary::new("cable", "heartbeat_seconds = 1\npong_wait_seconds = 1\n");
+    for (number, backend) in (0..).zip(BACKENDS) {
+        let Some(network) = Network::new(number) else {
+            return;
+        };
+        let mut engine = Engine::start_at("0.0.0.0:0", backend, &["--config", file.path()]);
+        let url = format!("ws://{}:{}/raw/far", network.host, engine.address.port());
+        let far = network.load(&format!("idle --url {url} --connections 500 --duration 60"));
+        until("the far ones are there", || {
+            (engine.metric("ringmain_members", "") == 500).then_some(())
+        });
+        let good = GoodMembers::talk(&engine, 6);
+        network.pull();
+        until("all were found out", || {
+            (engine.closed("heartbeat_timeout") == 500).then_some(())
+        });
+        good.assert_unharmed();
+        far.kill();
+        until("all of them are gone", || {
+            (engine.metric("ringmain_connections", "") == 0).then_some(())
+        });
         engine.assert_well();
     }
 }

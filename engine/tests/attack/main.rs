@@ -10,5 +10,6 @@ mod client;
 mod crowds;
 mod frames;
 mod handshakes;
+mod network;
 mod restart;
 mod world;

@@ -170,15 +170,19 @@ impl Engine {
     }
 }
 
-/// Runs the load generator, which is built beside the engine.
+/// Runs the load generator.
 pub fn load(arguments: &str) -> Load {
+    load_command(Command::new("env"), arguments)
+}
+
+/// Runs the load generator, which is built beside the engine, by a command that takes a program as its last argument.
+pub fn load_command(mut command: Command, arguments: &str) -> Load {
     let binary: PathBuf = Path::new(env!("CARGO_BIN_EXE_ringmain")).with_file_name("ringmain-load");
     assert!(
         binary.exists(),
         "{} is missing: build the whole workspace (cargo build --workspace, in the profile of these tests)",
         binary.display()
     );
-    let mut command = Command::new(binary);
     // Whether this machine keeps up is not what is tested.
     let own = [
         "--json",
@@ -188,7 +192,7 @@ pub fn load(arguments: &str) -> Load {
         "60000",
         "--quiet",
     ];
-    command.args(arguments.split(' ')).args(own);
+    command.arg(binary).args(arguments.split(' ')).args(own);
     Load(Process::start(&mut command))
 }
 
