@@ -39,8 +39,6 @@ pub struct NodeConfig {
     pub backend: Backend,
     /// What may be exchanged while it runs, by [`Node::reload`].
     pub policy: Arc<Policy>,
-    /// Connections that the whole node may have.
-    pub connections_max: usize,
     /// Open descriptors that a table may have.
     pub descriptors_max: usize,
     /// The secret under which room names are hashed.
@@ -145,6 +143,8 @@ pub struct Node {
     /// Shards that have not yet got the newest policy.
     unchanged: Vec<PeerId>,
     policy: Arc<Policy>,
+    /// How many policies came after the one that it started with.
+    policies: u64,
 }
 
 /// One shard, as the control plane sees it.
@@ -266,6 +266,7 @@ pub fn start(config: NodeConfig) -> Result<Node, StartError> {
         unstopped,
         unchanged: Vec::new(),
         policy: config.policy,
+        policies: 0,
     };
     match listening {
         Ok(()) => Ok(node),
@@ -451,7 +452,6 @@ async fn serve(
         node_stats,
         started: Instant::now(),
         connections_max,
-        node_connections_max: config.connections_max,
         backend: config.backend,
     }));
     shell::install(&shell);
@@ -488,32 +488,39 @@ impl Node {
         self.unstopped.is_empty()
     }
 
-    /// Gives all shards a new policy. Returns whether all have got it; if not, some lane was full: call
+    /// Gives all shards a new policy. Returns whether all were given it; if not, some lane was full: call
     /// [`go_on_reloading`](Self::go_on_reloading) a little later.
     pub fn reload(&mut self, policy: Arc<Policy>) -> bool {
         self.policy = policy;
+        self.policies += 1;
         self.unchanged = (0..self.shards.len()).filter_map(PeerId::shard).collect();
         self.go_on_reloading()
     }
 
-    /// Gives the newest policy to the shards that could not be told of it before. Returns whether all have got it.
+    /// Gives the newest policy to the shards that could not be told of it before. Returns whether all were given it.
     pub fn go_on_reloading(&mut self) -> bool {
         let Node {
             shards,
             control,
             policy,
+            policies,
             ..
         } = self;
         self.unchanged.retain(|&shard| {
             let is_laid = shards[shard.index()]
                 .policies
-                .try_send(policy.clone())
-                .is_ok();
+                .try_send(*policies, policy.clone());
             // Told in any case: where older ones are in the way, it takes them up.
             let is_told = control.send(shard, ShardFrame::PolicyChanged).is_ok();
             !(is_laid && is_told)
         });
         self.unchanged.is_empty()
+    }
+
+    /// Whether every shard goes by the newest policy.
+    pub fn is_reloaded(&self) -> bool {
+        let mut shards = self.shards.iter();
+        shards.all(|shard| shard.policies.taken() == self.policies)
     }
 
     /// Whether every shard's thread has ended.

@@ -55,7 +55,6 @@ pub struct Shell {
     /// The time was read in this turn.
     now_is_fresh: Cell<bool>,
     connections_max: usize,
-    node_connections_max: usize,
     backend: Backend,
 }
 
@@ -78,7 +77,6 @@ pub struct ShellParts {
     pub node_stats: Vec<Arc<ShardStats>>,
     pub started: Instant,
     pub connections_max: usize,
-    pub node_connections_max: usize,
     pub backend: Backend,
 }
 
@@ -118,7 +116,6 @@ impl Shell {
             now: Cell::default(),
             now_is_fresh: Cell::new(false),
             connections_max: parts.connections_max,
-            node_connections_max: parts.node_connections_max,
             backend: parts.backend,
         }
     }
@@ -214,6 +211,7 @@ impl Shell {
             let limits = Box::new(policy.limits.clone());
             core.handle(now, Input::Configure(limits));
             self.policy.replace(policy);
+            self.policies.took();
         }
     }
 
@@ -353,7 +351,7 @@ impl Shell {
             .map(|stats| stats.connections.get())
             .sum();
         self.sockets.borrow().len() >= self.connections_max
-            || node >= self.node_connections_max as u64
+            || node >= self.policy.borrow().connections_max as u64
     }
 
     /// Refused connections that are still being told.

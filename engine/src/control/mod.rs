@@ -1,6 +1,8 @@
 //! The control plane: admin server, watchdog and signals, on one thread beside the shards.
 
 pub mod admin;
+pub mod numbers;
+mod reloading;
 pub mod watchdog;
 
 use std::io;
@@ -15,6 +17,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::fatal;
 use admin::Pages;
+use numbers::Numbers;
+pub use reloading::Reloading;
 use watchdog::{SAMPLE_INTERVAL, Sight, TURN_ENDLESS, TURN_LONG, Watch};
 
 /// How often a stop says how far it is.
@@ -44,8 +48,9 @@ pub enum ControlError {
     Unasked,
 }
 
-/// The signals that end the process. While it exists, they do not kill it.
+/// The signals that the process answers to. While it exists, they do not kill it.
 pub struct Signals {
+    hang_up: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
@@ -57,17 +62,27 @@ impl Signals {
     /// The system's.
     pub fn listen() -> io::Result<Self> {
         Ok(Signals {
+            hang_up: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hang_up.recv() => Asked::Reload,
+            _ = self.terminate.recv() => Asked::End("SIGTERM"),
+            _ = self.interrupt.recv() => Asked::End("SIGINT"),
         }
     }
+}
+
+/// What a signal asks for.
+enum Asked {
+    /// To read the configuration again.
+    Reload,
+    /// To end; the signal's name.
+    End(&'static str),
 }
 
 /// Watches over a running node.
@@ -76,6 +91,8 @@ pub struct Control {
     pages: Arc<Pages>,
     watches: Vec<Watch>,
     stalls: Arc<[Cell64]>,
+    numbers: Arc<Numbers>,
+    reloading: Reloading,
     sampled: Instant,
     stop: Option<Stop>,
 }
@@ -88,13 +105,21 @@ struct Stop {
 }
 
 impl Control {
-    /// Watches over this node; `stalls` counts the long turns of each shard.
-    pub fn new(node: Node, pages: Arc<Pages>, stalls: Arc<[Cell64]>) -> Self {
+    /// Watches over this node; `stalls` counts the long turns of each shard, `numbers` what happens here.
+    pub fn new(
+        node: Node,
+        pages: Arc<Pages>,
+        stalls: Arc<[Cell64]>,
+        numbers: Arc<Numbers>,
+        reloading: Reloading,
+    ) -> Self {
         Control {
             watches: node.shards().iter().map(|_| Watch::default()).collect(),
             node,
             pages,
             stalls,
+            numbers,
+            reloading,
             sampled: Instant::now(),
             stop: None,
         }
@@ -111,6 +136,7 @@ impl Control {
             tokio::select! {
                 _ = samples.tick() => {
                     self.watch();
+                    self.go_on_reloading();
                     self.go_on_stopping();
                     if self.stop.is_none()
                         && let Some(shard) = self.node.shards().iter().find(|shard| shard.is_finished())
@@ -118,10 +144,11 @@ impl Control {
                         fatal::die(&format!("shard {} has ended without being asked to", shard.index()));
                     }
                 }
-                name = signals.next() => match &self.stop {
-                    None => self.begin_to_stop(name),
-                    Some(stop) if stop.began.elapsed() < SIGNAL_ECHO => {}
-                    Some(_) => {
+                asked = signals.next() => match (asked, &self.stop) {
+                    (Asked::Reload, _) => self.reload(),
+                    (Asked::End(name), None) => self.begin_to_stop(name),
+                    (Asked::End(_), Some(stop)) if stop.began.elapsed() < SIGNAL_ECHO => {}
+                    (Asked::End(name), Some(_)) => {
                         let connections = self.connections();
                         tracing::warn!(signal = name, connections, "a second signal: ending at once");
                         return Ok(Outcome::Cut);

@@ -29,7 +29,6 @@ pub fn config(backend: Backend, shards: usize) -> NodeConfig {
         cpus: vec![None; shards],
         backend,
         policy: policy(Limits::default()),
-        connections_max: 100_000,
         descriptors_max: 1024,
         room_secret: RoomKey::new([3; 16]),
     }
@@ -37,7 +36,10 @@ pub fn config(backend: Backend, shards: usize) -> NodeConfig {
 
 /// A policy with these bounds.
 pub fn policy(limits: Limits) -> Arc<Policy> {
-    Arc::new(Policy { limits })
+    Arc::new(Policy {
+        limits,
+        connections_max: 100_000,
+    })
 }
 
 /// Stops a node and waits until it has ended.
