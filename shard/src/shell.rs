@@ -17,6 +17,8 @@ use ringmain_core::{
 use ringmain_router::{Lane, MeshPort, ShardFrame};
 use ringmain_rt::{Backend, BatchSender, Listener, Next, Sending, Socket, Turns};
 
+use crate::http::Exchanges;
+use crate::listening::Listening;
 use crate::policy::{Policy, PolicyReceiver};
 use crate::pulse::Pulse;
 use crate::sockets::Sockets;
@@ -42,7 +44,8 @@ pub struct Shell {
     yielded: RefCell<Vec<Waker>>,
     /// When it tries again in any case: the descriptor may become free elsewhere.
     accept_at: Cell<Option<Tick>>,
-    listener: Rc<Listener>,
+    listening: Listening,
+    exchanges: Exchanges,
     turns: Rc<Turns>,
     pulse: Arc<Pulse>,
     policy: RefCell<Arc<Policy>>,
@@ -105,7 +108,8 @@ impl Shell {
             accepting: RefCell::default(),
             yielded: RefCell::default(),
             accept_at: Cell::default(),
-            listener: Rc::new(parts.listener),
+            listening: Listening::new(parts.listener, &parts.node_stats[parts.index]),
+            exchanges: Exchanges::default(),
             turns: Rc::default(),
             pulse: parts.pulse,
             policy: RefCell::new(parts.policy),
@@ -120,8 +124,13 @@ impl Shell {
         }
     }
 
-    pub fn listener(&self) -> &Rc<Listener> {
-        &self.listener
+    pub fn listening(&self) -> &Listening {
+        &self.listening
+    }
+
+    /// The connections that speak HTTP.
+    pub fn exchanges(&self) -> &Exchanges {
+        &self.exchanges
     }
 
     pub fn turns(&self) -> &Rc<Turns> {
@@ -174,7 +183,7 @@ impl Shell {
         core.flush(TURN_WRITES_MAX, |writes, outcomes| {
             self.send(writes, outcomes)
         });
-        self.settle(core);
+        self.settle(core, now);
         core.show();
         self.shut_refused(now);
         if self.accept_at.get().is_some_and(|at| at <= now) {
@@ -216,7 +225,7 @@ impl Shell {
     }
 
     fn next(&self, core: &ShardCore, port: &MeshPort, more_frames: bool) -> Next {
-        if core.is_stopped() {
+        if core.is_stopped() && self.listening.is_shut() && self.refusals() == 0 {
             return Next::Stop;
         }
         if core.has_work() {
@@ -232,6 +241,7 @@ impl Shell {
             .poll_deadline()
             .into_iter()
             .chain(refused)
+            .chain(self.listening.deadline())
             .chain(self.accept_at.get())
             .min();
         Next::SleepUntil(
@@ -282,29 +292,34 @@ impl Shell {
     }
 
     /// Carries out what the core has decided about connections.
-    fn settle(&self, core: &mut ShardCore) {
+    fn settle(&self, core: &mut ShardCore, now: Tick) {
         while let Some((conn, verdict)) = core.poll_verdict() {
             answer(&mut self.verdicts.borrow_mut(), conn, Some(verdict));
         }
         while let Some((conn, ending)) = core.poll_close() {
             // Whoever waits for a verdict waits in vain; the socket's end is what it sees next.
             let waits = matches!(self.verdicts.borrow().get(&conn), Some(Waiting::For(_)));
-            if waits {
+            if waits && ending != Ending::Finish {
                 answer(&mut self.verdicts.borrow_mut(), conn, None);
             }
+            let how = match ending {
+                Ending::Finish => {
+                    self.exchanges.finish(conn);
+                    continue;
+                }
+                Ending::HalfClose => Shutdown::Write,
+                Ending::Shutdown => Shutdown::Both,
+            };
             if let Some(socket) = self.sockets.borrow().get(conn) {
-                socket.shutdown(match ending {
-                    Ending::HalfClose => Shutdown::Write,
-                    Ending::Shutdown => Shutdown::Both,
-                });
+                socket.shutdown(how);
             }
         }
         while let Some(conn) = core.poll_readable() {
             answer(&mut self.paused.borrow_mut(), conn, ());
         }
-        if core.is_stopping() {
-            self.listener.shut();
-            self.wake_accepting();
+        if core.is_draining() {
+            self.listening.begin_to_end(now);
+            self.listening.go_on(now);
         }
     }
 
