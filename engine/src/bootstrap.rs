@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use ringmain_core::stats::Cell64;
 use ringmain_router::RoomKey;
@@ -134,13 +133,13 @@ async fn run(
             control: numbers.clone(),
             log_dropped: log.dropped(),
         }),
-        is_stopping: AtomicBool::new(false),
+        numbers: numbers.clone(),
     });
     if let Some(admin) = admin {
-        tokio::spawn(admin::serve(admin.listener, pages.clone()));
+        tokio::spawn(admin::serve(admin.listener, pages));
     }
     let reloading = Reloading::new(reloader, log.filter());
-    let control = Control::new(node, pages, stalls, numbers, reloading);
+    let control = Control::new(node, stalls, numbers, reloading);
     Ok(control.run(signals).await?)
 }
 

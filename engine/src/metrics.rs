@@ -14,7 +14,7 @@ use ringmain_core::{DropReason, ShardStats};
 use ringmain_rt::Backend;
 use tracing_appender::non_blocking::ErrorCounter;
 
-use crate::control::numbers::Numbers;
+use crate::control::numbers::{Numbers, State};
 use crate::host;
 
 /// The content type of the text for a reader that asks for OpenMetrics.
@@ -214,6 +214,7 @@ impl Collector for NodeCollector {
         gauge("connections_max", "Connections that this node accepts")
             .encode(encoder, [(vec![], self.control.connections_max.get())])?;
         self.encode_reloads(encoder)?;
+        self.encode_end(encoder)?;
         counter(
             "log_lines_dropped",
             "Lines of the log that were dropped because nobody took them in time",
@@ -223,6 +224,32 @@ impl Collector for NodeCollector {
 }
 
 impl NodeCollector {
+    fn encode_end(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let now = self.control.state.get();
+        gauge(
+            "state",
+            "How far the process is from its end: 1 for what it does now",
+        )
+        .encode(
+            encoder,
+            State::NAMES
+                .map(|(name, state)| (vec![("state", name)], u64::from(state as u64 == now))),
+        )?;
+        gauge(
+            "drain_connections_left",
+            "Connections that a drain has still to close, once it has been asked for",
+        )
+        .encode(
+            encoder,
+            [(vec![], self.control.drain_connections_left.get())],
+        )?;
+        gauge(
+            "drain_seconds_left",
+            "Of the time that a drain has, what is left, once it has been asked for",
+        )
+        .encode(encoder, [(vec![], self.control.drain_seconds_left.get())])
+    }
+
     fn encode_reloads(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let outcomes = [
             ("applied", &self.control.reloads_applied),
@@ -452,6 +479,8 @@ mod tests {
         sources.stalls[1].add(2);
         sources.control.configured(1000);
         sources.control.reloads_refused.add(3);
+        sources.control.state.set(State::Draining as u64);
+        sources.control.drain_connections_left.set(17);
         let text = Metrics::new(sources).text().unwrap();
         let build = format!(
             "ringmain_build_info{{version=\"{}\"}} 1",
@@ -464,6 +493,9 @@ mod tests {
             "ringmain_connections_max 1000",
             r#"ringmain_reloads_total{outcome="applied"} 0"#,
             r#"ringmain_reloads_total{outcome="refused"} 3"#,
+            r#"ringmain_state{state="serving"} 0"#,
+            r#"ringmain_state{state="draining"} 1"#,
+            "ringmain_drain_connections_left 17",
             "ringmain_log_lines_dropped_total 0",
             r#"ringmain_turns_stalled_total{shard="1"} 2"#,
         ] {

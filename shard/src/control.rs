@@ -19,7 +19,7 @@ impl Node {
             let drain = ShardFrame::Drain {
                 duration_ms,
                 // Not the same order on each.
-                seed: seed ^ (shard.index() as u64) << 32,
+                seed: seed ^ ((shard.index() as u64) << 32),
             };
             control.send(shard, drain).is_err()
         });

@@ -12,9 +12,7 @@ use ringmain_core::limits::{LANE_CONTROL_FRAMES_MAX, LANE_DATA_BYTES_MAX, LANE_D
 use ringmain_core::shard::ShardConfig;
 use ringmain_core::{ShardCore, ShardStats, Tick};
 use ringmain_router::mesh::ControlPort;
-use ringmain_router::{
-    Doorbell, Mesh, MeshLimits, MeshPort, PeerId, RoomKey, SHARDS_MAX, ShardFrame,
-};
+use ringmain_router::{Doorbell, Mesh, MeshLimits, MeshPort, PeerId, RoomKey, SHARDS_MAX};
 use ringmain_rt::descriptors::{self, Table};
 use ringmain_rt::socket::{self, Bound};
 use ringmain_rt::thread::ThreadSetup;

@@ -135,7 +135,7 @@ fn no_client_receives_a_byte_of_a_foreign_descriptor() {
         until("the stop is taken", || node.stop());
         for client in members.iter_mut().chain(&mut echoes) {
             assert!(
-                matches!(client.next(), Got::Close(Some(close)) if close.code.get() == 1001),
+                matches!(client.next(), Got::Close(Some(close)) if close.code.get() == 1012),
                 "nothing but the close"
             );
         }

@@ -173,7 +173,7 @@ const TIB: u64 = 1 << 40;
 
 /// All keys, in the order in which they are shown. Those that only a restart can change say so; whatever
 /// else is added here has to be found by a reload in what the shards go by.
-pub const KEYS: [Key; 18] = [
+pub const KEYS: [Key; 20] = [
     key!(
         listen,
         "Where clients connect. Port 0: any free one, named at start.",
@@ -259,6 +259,16 @@ pub const KEYS: [Key; 18] = [
         close_handshake_seconds,
         "Time that a client has to answer a close.",
         Seconds: 0.1, 600
+    ),
+    key!(
+        ready_delay_seconds,
+        "After SIGTERM, time between /health/ready turning 503 and the drain: for load balancers to notice.\nNew connections are served meanwhile.",
+        Seconds: 0, 3_600
+    ),
+    key!(
+        drain_seconds,
+        "Time over which a drain closes the connections, evenly and in random order, each after what is queued for it.\n0: all at once. The process ends at most `close_handshake_seconds` and a few seconds later.",
+        Seconds: 0, 3_600
     ),
     key!(
         log,

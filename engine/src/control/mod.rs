@@ -1,13 +1,13 @@
 //! The control plane: admin server, watchdog and signals, on one thread beside the shards.
 
 pub mod admin;
+mod ending;
 pub mod numbers;
 mod reloading;
 pub mod watchdog;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ringmain_core::stats::Cell64;
@@ -16,13 +16,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::fatal;
-use admin::Pages;
+use ending::Ending;
 use numbers::Numbers;
 pub use reloading::Reloading;
 use watchdog::{SAMPLE_INTERVAL, Sight, TURN_ENDLESS, TURN_LONG, Watch};
-
-/// How often a stop says how far it is.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A signal so soon after the first is the same one again: `timeout` and some supervisors send it to
 /// the process and to its group.
@@ -33,7 +30,7 @@ const SIGNAL_ECHO: Duration = Duration::from_millis(500);
 pub enum Outcome {
     /// By a signal, everything closed in order.
     Stopped,
-    /// By a second signal, with connections open.
+    /// By a second signal, or because it took too long, with connections open.
     Cut,
 }
 
@@ -88,27 +85,18 @@ enum Asked {
 /// Watches over a running node.
 pub struct Control {
     node: Node,
-    pages: Arc<Pages>,
     watches: Vec<Watch>,
     stalls: Arc<[Cell64]>,
     numbers: Arc<Numbers>,
     reloading: Reloading,
     sampled: Instant,
-    stop: Option<Stop>,
-}
-
-/// A stop under way.
-struct Stop {
-    began: Instant,
-    told: Instant,
-    is_taken: bool,
+    ending: Option<Ending>,
 }
 
 impl Control {
     /// Watches over this node; `stalls` counts the long turns of each shard, `numbers` what happens here.
     pub fn new(
         node: Node,
-        pages: Arc<Pages>,
         stalls: Arc<[Cell64]>,
         numbers: Arc<Numbers>,
         reloading: Reloading,
@@ -116,12 +104,11 @@ impl Control {
         Control {
             watches: node.shards().iter().map(|_| Watch::default()).collect(),
             node,
-            pages,
             stalls,
             numbers,
             reloading,
             sampled: Instant::now(),
-            stop: None,
+            ending: None,
         }
     }
 
@@ -137,17 +124,22 @@ impl Control {
                 _ = samples.tick() => {
                     self.watch();
                     self.go_on_reloading();
-                    self.go_on_stopping();
-                    if self.stop.is_none()
+                    self.go_on_ending();
+                    if self.ending.as_ref().is_some_and(Ending::is_overdue) {
+                        let connections = self.connections();
+                        tracing::error!(connections, "the drain takes longer than it may: ending at once");
+                        return Ok(Outcome::Cut);
+                    }
+                    if !self.ending.as_ref().is_some_and(Ending::is_stopping)
                         && let Some(shard) = self.node.shards().iter().find(|shard| shard.is_finished())
                     {
                         fatal::die(&format!("shard {} has ended without being asked to", shard.index()));
                     }
                 }
-                asked = signals.next() => match (asked, &self.stop) {
+                asked = signals.next() => match (asked, &self.ending) {
                     (Asked::Reload, _) => self.reload(),
-                    (Asked::End(name), None) => self.begin_to_stop(name),
-                    (Asked::End(_), Some(stop)) if stop.began.elapsed() < SIGNAL_ECHO => {}
+                    (Asked::End(name), None) => self.begin_to_end(name),
+                    (Asked::End(_), Some(ending)) if ending.age() < SIGNAL_ECHO => {}
                     (Asked::End(name), Some(_)) => {
                         let connections = self.connections();
                         tracing::warn!(signal = name, connections, "a second signal: ending at once");
@@ -156,7 +148,7 @@ impl Control {
                 },
             }
         }
-        let was_asked = self.stop.is_some();
+        let was_asked = self.ending.is_some();
         self.node.join()?;
         if !was_asked {
             return Err(ControlError::Unasked);
@@ -190,35 +182,6 @@ impl Control {
                     shard.index()
                 )),
             }
-        }
-    }
-
-    fn begin_to_stop(&mut self, signal: &str) {
-        tracing::info!(
-            signal,
-            connections = self.connections(),
-            "stopping: no new connections; all are closed with 1001"
-        );
-        self.pages.is_stopping.store(true, Ordering::Relaxed);
-        let now = Instant::now();
-        self.stop = Some(Stop {
-            began: now,
-            told: now,
-            is_taken: false,
-        });
-        self.go_on_stopping();
-    }
-
-    fn go_on_stopping(&mut self) {
-        let connections = self.connections();
-        let Some(stop) = &mut self.stop else { return };
-        if !stop.is_taken {
-            stop.is_taken = self.node.stop();
-        }
-        if stop.told.elapsed() >= PROGRESS_INTERVAL {
-            stop.told = Instant::now();
-            let seconds = stop.began.elapsed().as_secs();
-            tracing::info!(connections, seconds, "still stopping");
         }
     }
 

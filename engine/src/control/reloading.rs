@@ -1,5 +1,6 @@
 //! SIGHUP: the configuration is read again, told key by key, and handed to the shards.
 
+use crate::config::Settings;
 use crate::config::value::LogFilter;
 use crate::logging::LogHandle;
 use crate::reload::{Reloader, Renewal};
@@ -22,6 +23,11 @@ impl Reloading {
             log,
             is_under_way: false,
         }
+    }
+
+    /// What the node goes by now.
+    pub fn settings(&self) -> &Settings {
+        self.reloader.settings()
     }
 
     fn refilter(&self, filter: &LogFilter) {
