@@ -132,3 +132,104 @@ fn changed(old: &Settings, new: &Settings) -> impl Iterator<Item = &'static Key>
     let is_changed = |key: &&Key| (key.show)(old) != (key.show)(new);
     KEYS.iter().filter(is_changed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::keys::Allowed;
+    use crate::config::value::ByteSize;
+    use crate::config::{Config, Layer};
+    use std::path::PathBuf;
+
+    /// Settings with one key set.
+    fn with(key: &'static str, value: &str) -> Settings {
+        let layer = Layer::flags([(key, value.to_owned())].into_iter());
+        Config::merge(&[layer]).unwrap().settings
+    }
+
+    fn reloader(settings: Settings) -> Reloader {
+        let plan = Plan::new(&settings, &Host::ask().unwrap()).unwrap();
+        Reloader::new(Sources::default(), settings, plan)
+    }
+
+    /// An option that a reload takes and that reaches nobody would be a lie.
+    #[test]
+    fn every_reloadable_key_changes_what_the_shards_go_by() {
+        // Read by the control plane itself, when it needs them.
+        let elsewhere = ["log", "ready_delay_seconds", "drain_seconds"];
+        let host = Host::ask().unwrap();
+        let default = Settings::default();
+        let plan = Plan::new(&default, &host).unwrap();
+        let shown = |settings: &Settings| {
+            let plan = plan.renewed(settings, &host).unwrap();
+            format!("{:?}", policy(settings, &plan).unwrap())
+        };
+        for key in KEYS.iter().filter(|key| key.is_reloadable) {
+            if elsewhere.contains(&key.name) {
+                continue;
+            }
+            assert!(
+                matches!(key.allowed, Allowed::Number(_)),
+                "{}: say below how to change it",
+                key.name
+            );
+            let now = (key.show)(&default);
+            let other = match key.name {
+                "memory_bytes_max" => "64MiB".to_owned(),
+                _ => match now.parse::<ByteSize>() {
+                    Ok(ByteSize(size)) => (size + 1).to_string(),
+                    Err(_) => (now.parse::<f64>().unwrap() + 1.0).to_string(),
+                },
+            };
+            assert_ne!(
+                shown(&with(key.name, &other)),
+                shown(&default),
+                "{}",
+                key.name
+            );
+        }
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_told_and_stays() {
+        let running = Settings {
+            drain_seconds: with("drain_seconds", "5").drain_seconds,
+            ..with("shards", "3")
+        };
+        let mut reloader = reloader(running.clone());
+        let renewal = reloader.read().unwrap();
+        let told = |changes: &[Change]| -> Vec<String> {
+            changes.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(told(&renewal.applied), ["drain_seconds: 5 -> 60"]);
+        assert_eq!(told(&renewal.postponed), ["shards: 3 -> 0"]);
+        assert_eq!(renewal.plan.cpus.len(), 3);
+        assert_eq!(renewal.settings, with("shards", "3"));
+        reloader.accept(renewal);
+        // The same is told again, for it is still so; the rest is done.
+        let renewal = reloader.read().unwrap();
+        assert!(renewal.applied.is_empty());
+        assert_eq!(told(&renewal.postponed), ["shards: 3 -> 0"]);
+    }
+
+    #[test]
+    fn with_an_invalid_configuration_nothing_changes() {
+        let sources = Sources::new(Some(PathBuf::from("/nowhere/ringmain.toml")), None);
+        let settings = Settings::default();
+        let plan = Plan::new(&settings, &Host::ask().unwrap()).unwrap();
+        let reloader = Reloader::new(sources, settings, plan);
+        let error = reloader.read().err().unwrap().to_string();
+        assert!(error.contains("/nowhere/ringmain.toml"), "{error}");
+    }
+
+    #[test]
+    fn the_value_of_a_secret_is_not_told() {
+        let secret = Key {
+            is_secret: true,
+            ..KEYS.into_iter().find(|key| key.name == "backlog").unwrap()
+        };
+        let change = Change::of(&secret, &with("backlog", "17"), &with("backlog", "18"));
+        assert_eq!(change.to_string(), "backlog: (secret) -> (secret)");
+        assert_eq!(secret.told_toml(&with("backlog", "17")), "\"(secret)\"");
+    }
+}

@@ -103,6 +103,11 @@ impl Client {
         let mut bytes = request(path);
         bytes.extend_from_slice(first);
         stream.write_all(&bytes).unwrap();
+        Self::upgraded(stream)
+    }
+
+    /// Takes the answer to a request that was sent.
+    pub fn upgraded(mut stream: TcpStream) -> Self {
         let mut received = Vec::new();
         loop {
             match check_response(&received, KEY) {
@@ -123,6 +128,14 @@ impl Client {
                 other => panic!("the upgrade is refused: {other:?}"),
             }
         }
+    }
+
+    /// Reads so many bytes, which must be there; [`next`](Self::next) has them. Returns their number.
+    pub fn take(&mut self, bytes: usize) -> usize {
+        let at = self.received.len();
+        self.received.resize(at + bytes, 0);
+        self.stream.read_exact(&mut self.received[at..]).unwrap();
+        bytes
     }
 
     pub fn send(&mut self, payload: &[u8]) {

@@ -1,6 +1,7 @@
 //! What one core promises, under virtual time and without sockets.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
+mod drain;
 mod harness;
 
 use bytes::Bytes;
