@@ -44,23 +44,27 @@ pub async fn accept(shell: Rc<Shell>) {
         .await;
         let is_last = match is_last {
             Ok(is_last) => is_last,
-            Err(error) => return listening.failed(shell.stats(), &error),
+            Err(error) => return failed(&shell, &error),
         };
         if !is_last {
             readable = None;
         }
         match accept_some(&shell) {
             // No turn in between: whoever comes now would be reset.
-            Queue::Empty | Queue::Gone if is_last => return listening.shut(shell.stats()),
+            Queue::Empty | Queue::Gone if is_last => return shell.stop_listening(),
             Queue::Gone => {
-                let error = io::Error::from_raw_os_error(EINVAL);
-                return listening.failed(shell.stats(), &error);
+                return failed(&shell, &io::Error::from_raw_os_error(EINVAL));
             }
             Queue::Stuck => shell.descriptor_freed().await,
             Queue::Empty | Queue::More => {}
         }
         shell.next_turn().await;
     }
+}
+
+fn failed(shell: &Shell, error: &io::Error) {
+    tracing::error!(%error, "the listener has failed: this shard accepts no more connections");
+    shell.stop_listening();
 }
 
 /// EINVAL: the listener does not listen.

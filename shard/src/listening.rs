@@ -1,7 +1,6 @@
 //! Whether a shard listens: from the start to the end of the drain's first step.
 
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -91,12 +90,6 @@ impl Listening {
         self.listener.shut();
         self.state.set(State::Shut);
         stats.listening.set(0);
-    }
-
-    /// Shuts the listener, since it has failed.
-    pub fn failed(&self, stats: &ShardStats, error: &io::Error) {
-        tracing::error!(%error, "the listener has failed: this shard accepts no more connections");
-        self.shut(stats);
     }
 
     pub fn is_shut(&self) -> bool {

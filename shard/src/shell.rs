@@ -128,6 +128,12 @@ impl Shell {
         &self.listening
     }
 
+    /// Accepts no more. Who waits to be accepted is reset.
+    pub fn stop_listening(&self) {
+        self.listening.shut(&self.stats);
+        self.turns.request();
+    }
+
     /// The connections that speak HTTP.
     pub fn exchanges(&self) -> &Exchanges {
         &self.exchanges
