@@ -247,7 +247,16 @@ fn who_connected_before_and_asks_later_still_joins_and_hears_the_room() {
 #[test]
 fn what_is_published_meanwhile_reaches_those_who_are_not_yet_closed_without_a_hole() {
     for backend in backends() {
-        let mut node = node(backend, 4);
+        // The publishers do not answer their close.
+        let limits = Limits {
+            close_handshake_ms: 500,
+            ..Limits::default()
+        };
+        let mut node = ringmain_shard::start(NodeConfig {
+            policy: common::policy(limits),
+            ..config(backend, 4)
+        })
+        .unwrap();
         let members: Vec<_> = (0..60)
             .map(|_| Client::connect(node.address(), "/raw/room"))
             .collect();
