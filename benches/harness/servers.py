@@ -15,7 +15,7 @@ START_SECONDS_MAX = 15.0
 # A million connections take a while to close.
 STOP_SECONDS_MAX = 60.0
 
-ENGINE = "target/release/ringmain --listen 127.0.0.1:{port} --admin off --shards {shards} --cpus {cpu}"
+ENGINE = "target/release/ringmain --listen 127.0.0.1:{port} --admin off --shards {shards} --cpus {cpu} --drain-seconds 0"
 FLOOR = "target/release/floor {job} --listen 127.0.0.1:{port} --cpu {cpu}"
 UWS = "node benches/peers/uws/server.js --port {port} --cpu {cpu}"
 TUNGSTENITE = "target/release/peer-tungstenite --listen 127.0.0.1:{port} --cpu {cpu}"

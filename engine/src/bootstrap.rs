@@ -3,22 +3,25 @@
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use ringmain_core::stats::Cell64;
 use ringmain_router::RoomKey;
 use ringmain_rt::descriptors;
 use ringmain_rt::driver::{self, Chosen, UringUnavailable};
-use ringmain_shard::{Node, NodeConfig, Policy, StartError};
+use ringmain_shard::{Node, NodeConfig, StartError};
 
 use crate::banner::{Banner, ShardTable};
 use crate::config::Settings;
 use crate::config::value::AdminAddress;
 use crate::control::admin::{self, Pages};
-use crate::control::{Control, ControlError, Outcome, Signals};
+use crate::control::numbers::Numbers;
+use crate::control::{Control, ControlError, Outcome, Reloading, Signals};
 use crate::logging::Log;
-use crate::metrics::{Metrics, Sources};
+use crate::metrics::{self, Metrics};
 use crate::plan::Plan;
+use crate::policy::{PolicyError, policy};
+use crate::reload::Reloader;
+use crate::sources::Sources;
 
 /// Why the engine does not start, or has ended.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +50,9 @@ pub enum ServeError {
         /// Why not.
         source: io::Error,
     },
+    /// A part of what the shards go by cannot be had.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// The shards do not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -55,19 +61,26 @@ pub enum ServeError {
     Ended(#[from] ControlError),
 }
 
-/// Starts a node, says so on stdout, and serves until a signal ends it.
+/// Starts a node, says so on stdout, and serves until a signal ends it. `settings` and `plan` are what
+/// `sources`, which are read again by a reload, have said.
 ///
 /// # Errors
 /// What could not be had, and what to do; or why it ended by itself.
-pub fn serve(settings: &Settings, plan: &Plan, log: &Log) -> Result<Outcome, ServeError> {
+pub fn serve(
+    sources: Sources,
+    settings: Settings,
+    plan: Plan,
+    log: &Log,
+) -> Result<Outcome, ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(ServeError::Control)?;
-    runtime.block_on(serve_here(settings, plan, log))
+    runtime.block_on(serve_here(Reloader::new(sources, settings, plan), log))
 }
 
-async fn serve_here(settings: &Settings, plan: &Plan, log: &Log) -> Result<Outcome, ServeError> {
+async fn serve_here(reloader: Reloader, log: &Log) -> Result<Outcome, ServeError> {
+    let (settings, plan) = (reloader.settings(), reloader.plan());
     let descriptors_max = descriptors::raise_limit().map_err(ServeError::Descriptors)?;
     let chosen = driver::choose(settings.io.0)?;
     tracing::info!(backend = %chosen.backend, reason = chosen.reason, "input and output");
@@ -80,10 +93,7 @@ async fn serve_here(settings: &Settings, plan: &Plan, log: &Log) -> Result<Outco
         backlog: settings.backlog.0 as u32,
         cpus: plan.cpus.iter().copied().map(Some).collect(),
         backend: chosen.backend,
-        policy: Arc::new(Policy {
-            limits: plan.limits.clone(),
-        }),
-        connections_max: usize::try_from(settings.connections_max.0).unwrap_or(usize::MAX),
+        policy: Arc::new(policy(settings, plan)?),
         descriptors_max,
         room_secret: room_secret()?,
     })?;
@@ -97,20 +107,22 @@ async fn serve_here(settings: &Settings, plan: &Plan, log: &Log) -> Result<Outco
         admin: admin.as_ref().map(|admin| admin.address),
     };
     announce(&banner.text());
-    run(node, settings, &chosen, admin, signals, log).await
+    run(node, reloader, &chosen, admin, signals, log).await
 }
 
 async fn run(
     node: Node,
-    settings: &Settings,
+    reloader: Reloader,
     chosen: &Chosen,
     admin: Option<AdminListener>,
     signals: Signals,
     log: &Log,
 ) -> Result<Outcome, ServeError> {
     let stalls: Arc<[Cell64]> = node.shards().iter().map(|_| Cell64::default()).collect();
+    let numbers = Arc::new(Numbers::default());
+    numbers.configured(reloader.settings().connections_max.0);
     let pages = Arc::new(Pages {
-        metrics: Metrics::new(Sources {
+        metrics: Metrics::new(metrics::Sources {
             shards: node
                 .shards()
                 .iter()
@@ -118,15 +130,17 @@ async fn run(
                 .collect(),
             stalls: stalls.clone(),
             backend: chosen.backend,
-            connections_max: settings.connections_max.0,
+            control: numbers.clone(),
             log_dropped: log.dropped(),
         }),
-        is_stopping: AtomicBool::new(false),
+        numbers: numbers.clone(),
     });
     if let Some(admin) = admin {
-        tokio::spawn(admin::serve(admin.listener, pages.clone()));
+        tokio::spawn(admin::serve(admin.listener, pages));
     }
-    Ok(Control::new(node, pages, stalls).run(signals).await?)
+    let reloading = Reloading::new(reloader, log.filter());
+    let control = Control::new(node, stalls, numbers, reloading);
+    Ok(control.run(signals).await?)
 }
 
 /// The admin server's address, taken.

@@ -25,12 +25,14 @@ Examples:
   ringmain doctor --connections 100000          whether this host can hold them, and what to change
   ringmain tune plan --connections 100000       the settings that would change, and why
 
-Signals: SIGTERM and SIGINT (Ctrl-C) close every connection with 1001 and end the process;
-         a second one, after half a second or more, ends it at once.
+Signals: SIGTERM and SIGINT (Ctrl-C) drain: /health/ready turns 503, new connections end, and
+         all are closed with 1012 over --drain-seconds; then the process ends. A second one,
+         after half a second or more, ends it at once.
+         SIGHUP reads the configuration again; the log tells what changed, and what needs a restart.
 
 Exit codes:
   0   stopped by a signal, in order
-  1   could not start, failed, or was ended by a second signal
+  1   could not start, failed, or was ended by a second signal or in the middle of a drain
   2   wrong command line or configuration
   70  internal error";
 
@@ -221,6 +223,12 @@ pub struct ServeFlags {
     /// Silence after which a client is pinged [default: 25]
     #[arg(long, value_name = "SECONDS")]
     pub heartbeat_seconds: Option<Seconds>,
+    /// Time between readiness turning 503 and the drain [default: 0]
+    #[arg(long, value_name = "SECONDS", visible_alias = "ready-delay")]
+    pub ready_delay_seconds: Option<Seconds>,
+    /// Time over which a drain closes the connections; 0 for at once [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    pub drain_seconds: Option<Seconds>,
     /// What is logged: a level, or levels by target [default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<LogFilter>,
@@ -251,6 +259,8 @@ impl ServeFlags {
             memory_bytes_max,
             backlog,
             heartbeat_seconds,
+            ready_delay_seconds,
+            drain_seconds,
             log,
             log_format
         );
@@ -304,14 +314,14 @@ mod tests {
     fn every_flag_sets_its_key() {
         let arguments = "ringmain --listen [::1]:1 --admin off --shards 2 --cpus 0-1 --io epoll \
             --message-bytes-max 1MiB --connections-max 5 --memory-max 1GiB --backlog 6 \
-            --heartbeat-seconds 0.5 --log warn --log-format json";
+            --heartbeat-seconds 0.5 --ready-delay 3 --drain-seconds 4 --log warn --log-format json";
         let cli = Cli::try_parse_from(arguments.split_whitespace()).unwrap();
         let config = Config::merge(&[cli.serve.layer()]).unwrap();
         let default = Settings::default();
         let changed = crate::config::keys::KEYS
             .iter()
             .filter(|key| (key.show)(&config.settings) != (key.show)(&default));
-        assert_eq!(changed.count(), 12);
+        assert_eq!(changed.count(), 14);
         assert_eq!(
             config.origin("memory_bytes_max").to_string(),
             "--memory-bytes-max"

@@ -12,4 +12,7 @@ pub mod host;
 pub mod logging;
 pub mod metrics;
 pub mod plan;
+pub mod policy;
+pub mod reload;
+pub mod sources;
 pub mod tune;

@@ -7,7 +7,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{Layer, Registry, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::value::LogFormat;
 
@@ -17,6 +17,7 @@ const LINES_MAX: usize = 8192;
 /// The running log; what waits is written out when it is dropped.
 pub struct Log {
     dropped: ErrorCounter,
+    filter: LogHandle,
     _writer: WorkerGuard,
 }
 
@@ -24,6 +25,25 @@ impl Log {
     /// Counts the lines dropped.
     pub fn dropped(&self) -> ErrorCounter {
         self.dropped.clone()
+    }
+
+    /// Changes what is logged.
+    pub fn filter(&self) -> LogHandle {
+        self.filter.clone()
+    }
+}
+
+/// Changes what is logged.
+#[derive(Clone)]
+pub struct LogHandle(reload::Handle<Targets, Registry>);
+
+impl LogHandle {
+    /// Logs this from now on, on all threads.
+    ///
+    /// # Errors
+    /// The log has ended.
+    pub fn set(&self, targets: Targets) -> Result<(), reload::Error> {
+        self.0.reload(targets)
     }
 }
 
@@ -35,11 +55,13 @@ pub fn start(targets: Targets, format: LogFormat) -> Result<Log, TryInitError> {
     let (lines, writer) = queue(io::stderr());
     let dropped = lines.error_counter();
     let layer = layer(format, lines, io::stderr().is_terminal());
+    let (targets, filter) = reload::Layer::new(targets);
     tracing_subscriber::registry()
         .with(layer.with_filter(targets))
         .try_init()?;
     Ok(Log {
         dropped,
+        filter: LogHandle(filter),
         _writer: writer,
     })
 }
@@ -124,6 +146,25 @@ mod tests {
     fn the_filter_holds_back_what_is_below_it() {
         assert_eq!(logged(LogFormat::Text, "warn").lines().count(), 1);
         assert_eq!(logged(LogFormat::Text, "off"), "");
+    }
+
+    #[test]
+    fn the_filter_can_be_exchanged() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer = layer(LogFormat::Text, move || writer.clone(), false);
+        let (filter, handle) = reload::Layer::new("warn".parse::<Targets>().unwrap());
+        let handle = LogHandle(handle);
+        let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
+        tracing::subscriber::with_default(subscriber, || {
+            for (filter, line) in [("warn", "one"), ("info", "two"), ("error", "three")] {
+                handle.set(filter.parse().unwrap()).unwrap();
+                tracing::info!("{line}");
+            }
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("two"), "{text}");
+        assert!(!text.contains("one") && !text.contains("three"), "{text}");
     }
 
     #[test]

@@ -7,11 +7,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use ringmain::cli::{Cli, Command, ConfigCommand, ServeFlags};
-use ringmain::config::layer::FILE_VARIABLE;
-use ringmain::config::{Config, Layer, Settings, render};
+use ringmain::config::{Settings, render};
 use ringmain::control::Outcome;
-use ringmain::host::Host;
-use ringmain::plan::Plan;
+use ringmain::sources::Sources;
 use ringmain::tune::{self, Answer, HostCommandError};
 use ringmain::{bootstrap, fatal, logging};
 use ringmain_rt::process::{exit_now, last_words};
@@ -39,18 +37,21 @@ fn main() -> ExitCode {
 }
 
 fn serve(flags: &ServeFlags) -> ExitCode {
-    let (config, plan) = match configure(flags.config.clone(), Some(flags.layer())) {
+    let sources = Sources::new(flags.config.clone(), Some(flags.layer()));
+    let (config, plan) = match sources.read() {
         Ok(configured) => configured,
         Err(error) => return fail(&error, EXIT_USAGE),
     };
     ringmain_rt::process::disable_huge_pages();
     fatal::end_on_panic();
-    let settings = &config.settings;
-    let log = match logging::start(settings.log.targets().clone(), settings.log_format) {
+    let Settings {
+        log, log_format, ..
+    } = &config.settings;
+    let log = match logging::start(log.targets().clone(), *log_format) {
         Ok(log) => log,
         Err(error) => return fail(&error, EXIT_FAILURE),
     };
-    let outcome = bootstrap::serve(settings, &plan, &log);
+    let outcome = bootstrap::serve(sources, config.settings, plan, &log);
     // Writes out what waits.
     drop(log);
     match outcome {
@@ -62,24 +63,10 @@ fn serve(flags: &ServeFlags) -> ExitCode {
 }
 
 fn check(file: Option<PathBuf>) -> ExitCode {
-    match configure(file, None) {
+    match Sources::new(file, None).read() {
         Ok((config, plan)) => print(&format!("ok\n\n{}\n{plan}", render::effective(&config))),
         Err(error) => fail(&error, EXIT_USAGE),
     }
-}
-
-/// The configuration from file, environment and flags, and what it comes to on this host.
-fn configure(
-    file: Option<PathBuf>,
-    flags: Option<Layer>,
-) -> Result<(Config, Plan), Box<dyn std::error::Error>> {
-    let file = file.or_else(|| std::env::var_os(FILE_VARIABLE).map(PathBuf::from));
-    let file = file.map(|path| Layer::file(&path)).transpose()?;
-    let environment = Layer::environment(std::env::vars_os())?;
-    let layers: Vec<Layer> = file.into_iter().chain([environment]).chain(flags).collect();
-    let config = Config::merge(&layers)?;
-    let plan = Plan::new(&config.settings, &Host::ask()?)?;
-    Ok((config, plan))
 }
 
 fn answer(answer: Result<Answer, HostCommandError>) -> ExitCode {

@@ -14,6 +14,7 @@ use ringmain_core::{DropReason, ShardStats};
 use ringmain_rt::Backend;
 use tracing_appender::non_blocking::ErrorCounter;
 
+use crate::control::numbers::{Numbers, State};
 use crate::host;
 
 /// The content type of the text for a reader that asks for OpenMetrics.
@@ -29,8 +30,8 @@ pub struct Sources {
     pub stalls: Arc<[Cell64]>,
     /// What the shards run on.
     pub backend: Backend,
-    /// Connections that the node accepts.
-    pub connections_max: u64,
+    /// The control plane's own.
+    pub control: Arc<Numbers>,
     /// Lines of the log that were dropped.
     pub log_dropped: ErrorCounter,
 }
@@ -51,7 +52,7 @@ impl Metrics {
         ours.register_collector(Box::new(NodeCollector {
             backend: sources.backend,
             shards: sources.shards.len() as u64,
-            connections_max: sources.connections_max,
+            control: sources.control,
             log_dropped: sources.log_dropped,
         }));
         let labels = 0..sources.shards.len();
@@ -193,7 +194,7 @@ impl Collector for ProcessCollector {
 struct NodeCollector {
     backend: Backend,
     shards: u64,
-    connections_max: u64,
+    control: Arc<Numbers>,
     log_dropped: ErrorCounter,
 }
 
@@ -211,12 +212,65 @@ impl Collector for NodeCollector {
             .encode(encoder, [(vec![("backend", backend)], 1)])?;
         gauge("shards", "Shards of this node").encode(encoder, [(vec![], self.shards)])?;
         gauge("connections_max", "Connections that this node accepts")
-            .encode(encoder, [(vec![], self.connections_max)])?;
+            .encode(encoder, [(vec![], self.control.connections_max.get())])?;
+        self.encode_reloads(encoder)?;
+        self.encode_end(encoder)?;
         counter(
             "log_lines_dropped",
             "Lines of the log that were dropped because nobody took them in time",
         )
         .encode(encoder, [(vec![], self.log_dropped.dropped_lines() as u64)])
+    }
+}
+
+impl NodeCollector {
+    fn encode_end(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let now = self.control.state.get();
+        gauge(
+            "state",
+            "How far the process is from its end: 1 for what it does now",
+        )
+        .encode(
+            encoder,
+            State::NAMES
+                .map(|(name, state)| (vec![("state", name)], u64::from(state as u64 == now))),
+        )?;
+        gauge(
+            "drain_connections_left",
+            "Connections that a drain has still to close, once it has been asked for",
+        )
+        .encode(
+            encoder,
+            [(vec![], self.control.drain_connections_left.get())],
+        )?;
+        gauge(
+            "drain_seconds_left",
+            "Of the time that a drain has, what is left, once it has been asked for",
+        )
+        .encode(encoder, [(vec![], self.control.drain_seconds_left.get())])
+    }
+
+    fn encode_reloads(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let outcomes = [
+            ("applied", &self.control.reloads_applied),
+            ("refused", &self.control.reloads_refused),
+        ];
+        counter(
+            "reloads",
+            "Times the configuration was read again; refused is one that was invalid",
+        )
+        .encode(
+            encoder,
+            outcomes.map(|(outcome, cell)| (vec![("outcome", outcome)], cell.get())),
+        )?;
+        gauge(
+            "configured_timestamp_seconds",
+            "When the configuration that holds was read, in seconds since 1970",
+        )
+        .encode(
+            encoder,
+            [(vec![], self.control.configured_at_seconds.get())],
+        )
     }
 }
 
@@ -342,7 +396,7 @@ mod tests {
             shards: vec![Arc::default(), Arc::default()],
             stalls: Arc::new([Cell64::default(), Cell64::default()]),
             backend: Backend::Epoll,
-            connections_max: 1000,
+            control: Arc::default(),
             log_dropped: lines.error_counter(),
         }
     }
@@ -423,6 +477,10 @@ mod tests {
     fn the_node_says_what_it_is() {
         let sources = sources();
         sources.stalls[1].add(2);
+        sources.control.configured(1000);
+        sources.control.reloads_refused.add(3);
+        sources.control.state.set(State::Draining as u64);
+        sources.control.drain_connections_left.set(17);
         let text = Metrics::new(sources).text().unwrap();
         let build = format!(
             "ringmain_build_info{{version=\"{}\"}} 1",
@@ -433,6 +491,11 @@ mod tests {
             r#"ringmain_io_backend{backend="epoll"} 1"#,
             "ringmain_shards 2",
             "ringmain_connections_max 1000",
+            r#"ringmain_reloads_total{outcome="applied"} 0"#,
+            r#"ringmain_reloads_total{outcome="refused"} 3"#,
+            r#"ringmain_state{state="serving"} 0"#,
+            r#"ringmain_state{state="draining"} 1"#,
+            "ringmain_drain_connections_left 17",
             "ringmain_log_lines_dropped_total 0",
             r#"ringmain_turns_stalled_total{shard="1"} 2"#,
         ] {

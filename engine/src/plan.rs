@@ -73,7 +73,18 @@ impl Plan {
         if settings.admin == AdminAddress::At(listen) && listen.port() != 0 {
             return Err(PlanError::SameAddress(listen));
         }
-        let cpus = cpus_of_shards(settings, host)?;
+        Self::on(cpus_of_shards(settings, host)?, settings, host)
+    }
+
+    /// The plan for the same shards with other settings.
+    ///
+    /// # Errors
+    /// Says what does not fit, and what to change.
+    pub fn renewed(&self, settings: &Settings, host: &Host) -> Result<Self, PlanError> {
+        Self::on(self.cpus.clone(), settings, host)
+    }
+
+    fn on(cpus: Vec<usize>, settings: &Settings, host: &Host) -> Result<Self, PlanError> {
         let (memory_bytes_max, memory_reason) = memory(settings, host.memory)?;
         let shards = cpus.len();
         let share = memory_bytes_max / shards as u64;

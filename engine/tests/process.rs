@@ -1,182 +1,13 @@
 //! The binary as its operator sees it: what it prints, answers and returns.
 #![allow(clippy::unwrap_used)] // A test that meets an unexpected error fails by saying so.
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod support;
+
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
-const BACKENDS: [&str; 2] = ["uring", "epoll"];
-/// For what takes milliseconds, on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The engine as a process; ended with the test.
-struct Engine {
-    child: Child,
-    output: Arc<Mutex<String>>,
-    readers: Vec<JoinHandle<()>>,
-}
-
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringmain"));
-    command.args(arguments).stdin(Stdio::null());
-    // Whatever the tests' own environment holds, these processes begin with the defaults.
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("RINGMAIN_") {
-            command.env_remove(name);
-        }
-    }
-    command
-}
-
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-impl Engine {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = command(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let output = Arc::new(Mutex::new(String::new()));
-        let streams: [Box<dyn Read + Send>; 2] = [
-            Box::new(child.stdout.take().unwrap()),
-            Box::new(child.stderr.take().unwrap()),
-        ];
-        let readers = streams.map(|stream| {
-            let output = output.clone();
-            std::thread::spawn(move || {
-                for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                    output.lock().unwrap().push_str(&(line + "\n"));
-                }
-            })
-        });
-        Engine {
-            child,
-            output,
-            readers: readers.into(),
-        }
-    }
-
-    /// An engine on free ports.
-    fn serve(backend: &str, more: &[&str]) -> Self {
-        let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-        Engine::start(&[&ports[..], &["--io", backend, "--shards", "2"], more].concat())
-    }
-
-    fn output(&self) -> String {
-        self.output.lock().unwrap().clone()
-    }
-
-    /// What stands behind a name in the block that is printed at start.
-    fn line(&mut self, name: &str) -> String {
-        until(&format!("the line {name}"), || {
-            let ended = self.child.try_wait().unwrap();
-            assert_eq!(ended, None, "{}", self.output());
-            let output = self.output();
-            let line = output.lines().find_map(|line| line.strip_prefix(name))?;
-            Some(line.trim().to_owned())
-        })
-    }
-
-    fn listening(&mut self) -> String {
-        self.line("listening ")
-            .strip_prefix("ws://")
-            .unwrap()
-            .to_owned()
-    }
-
-    fn admin(&mut self) -> String {
-        self.line("admin ")
-            .strip_prefix("http://")
-            .unwrap()
-            .to_owned()
-    }
-
-    fn signal(&self, name: &str) {
-        let kill = format!("kill -{name} {}", self.child.id());
-        assert!(
-            Command::new("sh")
-                .args(["-c", &kill])
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
-
-    /// Its exit code, and all that it has printed.
-    fn end(mut self) -> (Option<i32>, String) {
-        let status: ExitStatus = until("the process has ended", || self.child.try_wait().unwrap());
-        for reader in self.readers.drain(..) {
-            reader.join().unwrap();
-        }
-        (status.code(), self.output())
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Status, head and body of an answer.
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-fn ask(address: &str, request: &str) -> Answer {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-        .write_all(format!("{request} HTTP/1.1\r\nhost: {address}\r\n\r\n").as_bytes())
-        .unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    Answer {
-        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-        head: head.to_lowercase(),
-        body: body.to_owned(),
-    }
-}
-
-/// A WebSocket after its handshake, as plain as possible.
-fn upgraded(address: &str, path: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    assert!(
-        head.starts_with(b"HTTP/1.1 101 "),
-        "{}",
-        String::from_utf8_lossy(&head)
-    );
-    stream
-}
+use support::{BACKENDS, Engine, ask, run, temporary, until, upgraded};
 
 fn has_line(text: &str, line: &str) -> bool {
     text.lines().any(|found| found == line)
@@ -261,8 +92,8 @@ fn a_signal_stops_it_in_order() {
             engine.signal(signal);
             let mut close = [0; 4];
             client.read_exact(&mut close).unwrap();
-            // A close frame with 1001.
-            assert_eq!((close[0], &close[2..]), (0x88, &[0x03, 0xe9][..]));
+            // A close frame with 1012.
+            assert_eq!((close[0], &close[2..]), (0x88, &[0x03, 0xf4][..]));
             drop(client);
             let (code, output) = engine.end();
             assert_eq!(code, Some(0), "{output}");
@@ -288,13 +119,8 @@ fn while_it_stops_it_is_not_ready_and_a_second_signal_ends_it_at_once() {
             (ready.status == 503 && ready.body.contains("stopping")).then_some(())
         });
         assert_eq!(ask(&admin, "GET /health/live").status, 200);
-        std::thread::sleep(Duration::from_millis(700));
-        assert_eq!(
-            engine.child.try_wait().unwrap(),
-            None,
-            "{}",
-            engine.output()
-        );
+        // An end under way says so each second: by then a second signal is no echo of the first.
+        engine.says("still draining");
         engine.signal("TERM");
         let (code, output) = engine.end();
         assert_eq!(code, Some(1), "{output}");
@@ -347,33 +173,6 @@ fn the_log_can_be_json() {
     );
 }
 
-/// A file that is gone at the end of the test.
-struct Temporary(String);
-
-fn temporary(name: &str, text: &str) -> Temporary {
-    let unique = format!("ringmain-{name}-{}.toml", std::process::id());
-    let path = std::env::temp_dir().join(unique);
-    std::fs::write(&path, text).unwrap();
-    Temporary(path.to_str().unwrap().to_owned())
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String, String) {
-    let mut command = command(arguments);
-    let output = command.envs(environment.iter().copied()).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code(),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
-
 #[test]
 fn a_wrong_configuration_is_told_with_code_2() {
     let file = temporary("wrong", "shards = 2\nshard = 3\n");
@@ -414,15 +213,27 @@ fn panics_if_it_is_told_to() {
     ringmain::fatal::end_on_panic();
     if how == "with a stuck log" {
         // Holds the lock of stderr for ever, once its pipe is full.
-        std::thread::spawn(|| {
-            let mut stderr = std::io::stderr().lock();
-            while stderr.write_all(&[b'x'; 4096]).is_ok() {}
-        });
-        std::thread::sleep(Duration::from_millis(300));
+        let filler = std::thread::Builder::new().name("filler".into());
+        filler
+            .spawn(|| {
+                let mut stderr = std::io::stderr().lock();
+                while stderr.write_all(&[b'x'; 4096]).is_ok() {}
+            })
+            .unwrap();
+        until("stderr takes nothing", || sleeps("filler").then_some(()));
     }
     let thread = std::thread::Builder::new().name("shard-7".into());
     let _ = thread.spawn(|| panic!("on purpose")).unwrap().join();
     std::process::exit(0);
+}
+
+/// Whether the thread of this name waits for the system.
+fn sleeps(thread: &str) -> bool {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let stats =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
+    let name = format!("({thread}) S");
+    stats.into_iter().any(|stat| stat.contains(&name))
 }
 
 #[test]

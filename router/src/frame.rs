@@ -42,7 +42,15 @@ pub enum ShardFrame {
         /// The grant, or why there is none.
         answer: Result<Grant, NameCollision>,
     },
-    /// The control plane tells a shard to close all its connections and end.
+    /// The control plane tells a shard to accept no more and to close all its connections over a time. The
+    /// shard goes on until it is told to stop: other shards may need it as long as they have connections.
+    Drain {
+        /// Over which the closing is spread, evenly; 0 for at once.
+        duration_ms: u64,
+        /// Decides the order in which connections are closed.
+        seed: u64,
+    },
+    /// The control plane tells a shard to close what it still has at once, and to end.
     Stop,
     /// The control plane has laid down a new policy for the shard's shell to take up.
     PolicyChanged,
@@ -79,6 +87,7 @@ impl ShardFrame {
             ShardFrame::Publish { .. } => Lane::Data,
             ShardFrame::Interest { .. }
             | ShardFrame::Answer { .. }
+            | ShardFrame::Drain { .. }
             | ShardFrame::Stop
             | ShardFrame::PolicyChanged => Lane::Control,
         }

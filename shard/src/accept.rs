@@ -1,9 +1,11 @@
 //! Accepting connections, and refusing them in a way that they can read.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::task::Poll;
 
 use ringmain_core::Refusal;
 use ringmain_rt::{Sending, Socket, batch::send_now};
@@ -12,33 +14,81 @@ use crate::connection;
 use crate::shell::{Reading, Shell};
 use crate::{DESCRIPTORS_RESERVED, TURN_ACCEPTS_MAX};
 
-/// Accepts until the listener is shut.
+/// What an attempt to accept has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Queue {
+    /// Nobody waits.
+    Empty,
+    /// There may be more.
+    More,
+    /// Nobody can be accepted until a descriptor is free.
+    Stuck,
+    /// There is no queue any more.
+    Gone,
+}
+
+/// Accepts until the drain has shut the listener.
 pub async fn accept(shell: Rc<Shell>) {
-    let listener = shell.listener().clone();
+    let listening = shell.listening();
+    let listener = listening.listener().clone();
+    // Kept over several polls: a wait that is dropped stays in the ring until it completes.
+    let mut readable = None;
     loop {
-        if shell.turn(|core, _| core.is_stopping()) || listener.readable().await.is_err() {
-            return;
+        let is_last = poll_fn(|context| {
+            if listening.poll_emptying(context).is_ready() {
+                return Poll::Ready(Ok(true));
+            }
+            let wait = readable.get_or_insert_with(|| Box::pin(listener.readable()));
+            wait.as_mut().poll(context).map_ok(|()| false)
+        })
+        .await;
+        let is_last = match is_last {
+            Ok(is_last) => is_last,
+            Err(error) => return failed(&shell, &error),
+        };
+        if !is_last {
+            readable = None;
         }
-        for _ in 0..TURN_ACCEPTS_MAX {
-            if shell.refusals() >= DESCRIPTORS_RESERVED {
-                // The reserve is used up: who comes now waits in the system's queue.
-                shell.descriptor_freed().await;
-                break;
+        match accept_some(&shell) {
+            // No turn in between: whoever comes now would be reset.
+            Queue::Empty | Queue::Gone if is_last => return shell.stop_listening(),
+            Queue::Gone => {
+                return failed(&shell, &io::Error::from_raw_os_error(EINVAL));
             }
-            match listener.accept() {
-                Ok(fd) => admit(&shell, fd),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if is_out_of_descriptors(&error) => {
-                    tracing::warn!(%error, "accepting pauses until a connection ends");
-                    shell.descriptor_freed().await;
-                    break;
-                }
-                // Shut, or the peer was gone before it was accepted.
-                Err(_) => break,
-            }
+            Queue::Stuck => shell.descriptor_freed().await,
+            Queue::Empty | Queue::More => {}
         }
         shell.next_turn().await;
     }
+}
+
+fn failed(shell: &Shell, error: &io::Error) {
+    tracing::error!(%error, "the listener has failed: this shard accepts no more connections");
+    shell.stop_listening();
+}
+
+/// EINVAL: the listener does not listen.
+const EINVAL: i32 = 22;
+
+fn accept_some(shell: &Rc<Shell>) -> Queue {
+    for _ in 0..TURN_ACCEPTS_MAX {
+        if shell.refusals() >= DESCRIPTORS_RESERVED {
+            // The reserve is used up: who comes now waits in the system's queue.
+            return Queue::Stuck;
+        }
+        match shell.listening().listener().accept() {
+            Ok(fd) => admit(shell, fd),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Queue::Empty,
+            Err(error) if is_out_of_descriptors(&error) => {
+                tracing::warn!(%error, "accepting pauses until a connection ends");
+                return Queue::Stuck;
+            }
+            Err(error) if error.raw_os_error() == Some(EINVAL) => return Queue::Gone,
+            // The peer was gone before it was accepted.
+            Err(_) => {}
+        }
+    }
+    Queue::More
 }
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {

@@ -13,6 +13,7 @@ use crate::shell::{Reading, Shell};
 pub async fn serve(shell: Rc<Shell>, socket: Rc<Socket>, conn: ConnId) {
     // Boxed, for it is large and soon gone.
     let outcome = Box::pin(http::exchange(&shell, &socket, conn)).await;
+    shell.exchanges().end(conn);
     let mut reading = match outcome {
         Outcome::Upgraded { first_bytes } => upgraded(&shell, conn, first_bytes),
         Outcome::Done => {

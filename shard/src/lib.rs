@@ -6,7 +6,9 @@
 
 mod accept;
 mod connection;
+mod control;
 mod http;
+mod listening;
 mod node;
 mod policy;
 mod pulse;
@@ -23,6 +25,8 @@ pub const DESCRIPTORS_RESERVED: usize = 64;
 pub const TURN_ACCEPTS_MAX: usize = 64;
 /// How long accepting pauses for want of a descriptor, in milliseconds, if none is freed before.
 pub const ACCEPT_RETRY_MS: u64 = 100;
+/// How long a drained shard waits for connections that are half open when it lets no more begin, in milliseconds.
+pub const HALF_OPEN_MS: u64 = 200;
 /// How long a refused connection has to read its answer, in milliseconds.
 pub const REFUSAL_MS: u64 = 1_000;
 /// Bytes received in one call: the one receive buffer of a shard.

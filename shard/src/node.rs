@@ -12,9 +12,7 @@ use ringmain_core::limits::{LANE_CONTROL_FRAMES_MAX, LANE_DATA_BYTES_MAX, LANE_D
 use ringmain_core::shard::ShardConfig;
 use ringmain_core::{ShardCore, ShardStats, Tick};
 use ringmain_router::mesh::ControlPort;
-use ringmain_router::{
-    Doorbell, Mesh, MeshLimits, MeshPort, PeerId, RoomKey, SHARDS_MAX, ShardFrame,
-};
+use ringmain_router::{Doorbell, Mesh, MeshLimits, MeshPort, PeerId, RoomKey, SHARDS_MAX};
 use ringmain_rt::descriptors::{self, Table};
 use ringmain_rt::socket::{self, Bound};
 use ringmain_rt::thread::ThreadSetup;
@@ -39,8 +37,6 @@ pub struct NodeConfig {
     pub backend: Backend,
     /// What may be exchanged while it runs, by [`Node::reload`].
     pub policy: Arc<Policy>,
-    /// Connections that the whole node may have.
-    pub connections_max: usize,
     /// Open descriptors that a table may have.
     pub descriptors_max: usize,
     /// The secret under which room names are hashed.
@@ -138,13 +134,17 @@ pub enum ShardError {
 /// A running node.
 pub struct Node {
     address: SocketAddr,
-    shards: Vec<ShardHandle>,
-    control: ControlPort,
+    pub(crate) shards: Vec<ShardHandle>,
+    pub(crate) control: ControlPort,
+    /// Shards that were not yet told to drain.
+    pub(crate) undrained: Vec<PeerId>,
     /// Shards that were not yet told to stop.
-    unstopped: Vec<PeerId>,
+    pub(crate) unstopped: Vec<PeerId>,
     /// Shards that have not yet got the newest policy.
-    unchanged: Vec<PeerId>,
-    policy: Arc<Policy>,
+    pub(crate) unchanged: Vec<PeerId>,
+    pub(crate) policy: Arc<Policy>,
+    /// How many policies came after the one that it started with.
+    pub(crate) policies: u64,
 }
 
 /// One shard, as the control plane sees it.
@@ -153,7 +153,7 @@ pub struct ShardHandle {
     cpu: Option<usize>,
     stats: Arc<ShardStats>,
     pulse: Arc<Pulse>,
-    policies: PolicySender,
+    pub(crate) policies: PolicySender,
     table: Table,
     connections_max: usize,
     thread: JoinHandle<io::Result<()>>,
@@ -258,14 +258,16 @@ pub fn start(config: NodeConfig) -> Result<Node, StartError> {
         let _ = start.send(());
     }
     let listening = await_reports(&reported, &mut shards);
-    let unstopped = (0..count).filter_map(PeerId::shard).collect();
+    let all: Vec<_> = (0..count).filter_map(PeerId::shard).collect();
     let mut node = Node {
         address,
         shards,
         control,
-        unstopped,
+        undrained: all.clone(),
+        unstopped: all,
         unchanged: Vec::new(),
         policy: config.policy,
+        policies: 0,
     };
     match listening {
         Ok(()) => Ok(node),
@@ -451,7 +453,6 @@ async fn serve(
         node_stats,
         started: Instant::now(),
         connections_max,
-        node_connections_max: config.connections_max,
         backend: config.backend,
     }));
     shell::install(&shell);
@@ -477,43 +478,6 @@ impl Node {
     /// The shards, in order.
     pub fn shards(&self) -> &[ShardHandle] {
         &self.shards
-    }
-
-    /// Asks all shards to stop: to accept no more, and to close everyone after what is queued.
-    /// Returns whether all were asked; if not, some lane was full: call again a little later.
-    pub fn stop(&mut self) -> bool {
-        let control = &self.control;
-        self.unstopped
-            .retain(|&shard| control.send(shard, ShardFrame::Stop).is_err());
-        self.unstopped.is_empty()
-    }
-
-    /// Gives all shards a new policy. Returns whether all have got it; if not, some lane was full: call
-    /// [`go_on_reloading`](Self::go_on_reloading) a little later.
-    pub fn reload(&mut self, policy: Arc<Policy>) -> bool {
-        self.policy = policy;
-        self.unchanged = (0..self.shards.len()).filter_map(PeerId::shard).collect();
-        self.go_on_reloading()
-    }
-
-    /// Gives the newest policy to the shards that could not be told of it before. Returns whether all have got it.
-    pub fn go_on_reloading(&mut self) -> bool {
-        let Node {
-            shards,
-            control,
-            policy,
-            ..
-        } = self;
-        self.unchanged.retain(|&shard| {
-            let is_laid = shards[shard.index()]
-                .policies
-                .try_send(policy.clone())
-                .is_ok();
-            // Told in any case: where older ones are in the way, it takes them up.
-            let is_told = control.send(shard, ShardFrame::PolicyChanged).is_ok();
-            !(is_laid && is_told)
-        });
-        self.unchanged.is_empty()
     }
 
     /// Whether every shard's thread has ended.

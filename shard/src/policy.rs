@@ -1,6 +1,8 @@
 //! What may change while a node runs.
 
+use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use ringmain_core::Limits;
@@ -14,24 +16,66 @@ const WAITING_MAX: usize = 4;
 pub struct Policy {
     /// The bounds of each shard; of the memory, each one's share.
     pub limits: Limits,
+    /// Connections that the whole node may have.
+    pub connections_max: usize,
 }
+
+/// Number of a policy, counted from the start: the one that a node starts with is 0.
+type Number = u64;
 
 /// Hands policies to one shard, which is then told by
 /// [`PolicyChanged`](ringmain_router::ShardFrame::PolicyChanged) to look.
-pub(crate) type PolicySender = SyncSender<Arc<Policy>>;
+pub(crate) struct PolicySender {
+    sender: SyncSender<(Number, Arc<Policy>)>,
+    taken: Arc<AtomicU64>,
+}
 
 /// Where a shard finds them.
-pub(crate) struct PolicyReceiver(Receiver<Arc<Policy>>);
+pub(crate) struct PolicyReceiver {
+    receiver: Receiver<(Number, Arc<Policy>)>,
+    found: Cell<Number>,
+    taken: Arc<AtomicU64>,
+}
 
 /// The way from the control plane to one shard.
 pub(crate) fn channel() -> (PolicySender, PolicyReceiver) {
     let (sender, receiver) = sync_channel(WAITING_MAX);
-    (sender, PolicyReceiver(receiver))
+    let taken = Arc::new(AtomicU64::new(0));
+    let sender = PolicySender {
+        sender,
+        taken: taken.clone(),
+    };
+    let receiver = PolicyReceiver {
+        receiver,
+        found: Cell::new(0),
+        taken,
+    };
+    (sender, receiver)
+}
+
+impl PolicySender {
+    /// Lays a policy down, and returns whether there was room for it.
+    pub fn try_send(&self, number: Number, policy: Arc<Policy>) -> bool {
+        self.sender.try_send((number, policy)).is_ok()
+    }
+
+    /// The newest policy that the shard goes by.
+    pub fn taken(&self) -> Number {
+        self.taken.load(Ordering::Acquire)
+    }
 }
 
 impl PolicyReceiver {
-    /// The newest policy that the shard has not yet taken.
+    /// The newest policy that the shard has not yet found. Once it goes by it, it says so with
+    /// [`took`](Self::took).
     pub fn newest(&self) -> Option<Arc<Policy>> {
-        self.0.try_iter().last()
+        let (number, policy) = self.receiver.try_iter().last()?;
+        self.found.set(number);
+        Some(policy)
+    }
+
+    /// The shard goes by what it has found.
+    pub fn took(&self) {
+        self.taken.store(self.found.get(), Ordering::Release);
     }
 }

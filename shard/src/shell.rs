@@ -17,6 +17,8 @@ use ringmain_core::{
 use ringmain_router::{Lane, MeshPort, ShardFrame};
 use ringmain_rt::{Backend, BatchSender, Listener, Next, Sending, Socket, Turns};
 
+use crate::http::Exchanges;
+use crate::listening::Listening;
 use crate::policy::{Policy, PolicyReceiver};
 use crate::pulse::Pulse;
 use crate::sockets::Sockets;
@@ -42,7 +44,8 @@ pub struct Shell {
     yielded: RefCell<Vec<Waker>>,
     /// When it tries again in any case: the descriptor may become free elsewhere.
     accept_at: Cell<Option<Tick>>,
-    listener: Rc<Listener>,
+    listening: Listening,
+    exchanges: Exchanges,
     turns: Rc<Turns>,
     pulse: Arc<Pulse>,
     policy: RefCell<Arc<Policy>>,
@@ -55,7 +58,6 @@ pub struct Shell {
     /// The time was read in this turn.
     now_is_fresh: Cell<bool>,
     connections_max: usize,
-    node_connections_max: usize,
     backend: Backend,
 }
 
@@ -78,7 +80,6 @@ pub struct ShellParts {
     pub node_stats: Vec<Arc<ShardStats>>,
     pub started: Instant,
     pub connections_max: usize,
-    pub node_connections_max: usize,
     pub backend: Backend,
 }
 
@@ -107,7 +108,8 @@ impl Shell {
             accepting: RefCell::default(),
             yielded: RefCell::default(),
             accept_at: Cell::default(),
-            listener: Rc::new(parts.listener),
+            listening: Listening::new(parts.listener, &parts.node_stats[parts.index]),
+            exchanges: Exchanges::default(),
             turns: Rc::default(),
             pulse: parts.pulse,
             policy: RefCell::new(parts.policy),
@@ -118,13 +120,23 @@ impl Shell {
             now: Cell::default(),
             now_is_fresh: Cell::new(false),
             connections_max: parts.connections_max,
-            node_connections_max: parts.node_connections_max,
             backend: parts.backend,
         }
     }
 
-    pub fn listener(&self) -> &Rc<Listener> {
-        &self.listener
+    pub fn listening(&self) -> &Listening {
+        &self.listening
+    }
+
+    /// Accepts no more. Who waits to be accepted is reset.
+    pub fn stop_listening(&self) {
+        self.listening.shut(&self.stats);
+        self.turns.request();
+    }
+
+    /// The connections that speak HTTP.
+    pub fn exchanges(&self) -> &Exchanges {
+        &self.exchanges
     }
 
     pub fn turns(&self) -> &Rc<Turns> {
@@ -177,7 +189,7 @@ impl Shell {
         core.flush(TURN_WRITES_MAX, |writes, outcomes| {
             self.send(writes, outcomes)
         });
-        self.settle(core);
+        self.settle(core, now);
         core.show();
         self.shut_refused(now);
         if self.accept_at.get().is_some_and(|at| at <= now) {
@@ -214,11 +226,12 @@ impl Shell {
             let limits = Box::new(policy.limits.clone());
             core.handle(now, Input::Configure(limits));
             self.policy.replace(policy);
+            self.policies.took();
         }
     }
 
     fn next(&self, core: &ShardCore, port: &MeshPort, more_frames: bool) -> Next {
-        if core.is_stopped() {
+        if core.is_stopped() && self.listening.is_shut() && self.refusals() == 0 {
             return Next::Stop;
         }
         if core.has_work() {
@@ -234,6 +247,7 @@ impl Shell {
             .poll_deadline()
             .into_iter()
             .chain(refused)
+            .chain(self.listening.deadline())
             .chain(self.accept_at.get())
             .min();
         Next::SleepUntil(
@@ -284,29 +298,34 @@ impl Shell {
     }
 
     /// Carries out what the core has decided about connections.
-    fn settle(&self, core: &mut ShardCore) {
+    fn settle(&self, core: &mut ShardCore, now: Tick) {
         while let Some((conn, verdict)) = core.poll_verdict() {
             answer(&mut self.verdicts.borrow_mut(), conn, Some(verdict));
         }
         while let Some((conn, ending)) = core.poll_close() {
             // Whoever waits for a verdict waits in vain; the socket's end is what it sees next.
             let waits = matches!(self.verdicts.borrow().get(&conn), Some(Waiting::For(_)));
-            if waits {
+            if waits && ending != Ending::Finish {
                 answer(&mut self.verdicts.borrow_mut(), conn, None);
             }
+            let how = match ending {
+                Ending::Finish => {
+                    self.exchanges.finish(conn);
+                    continue;
+                }
+                Ending::HalfClose => Shutdown::Write,
+                Ending::Shutdown => Shutdown::Both,
+            };
             if let Some(socket) = self.sockets.borrow().get(conn) {
-                socket.shutdown(match ending {
-                    Ending::HalfClose => Shutdown::Write,
-                    Ending::Shutdown => Shutdown::Both,
-                });
+                socket.shutdown(how);
             }
         }
         while let Some(conn) = core.poll_readable() {
             answer(&mut self.paused.borrow_mut(), conn, ());
         }
-        if core.is_stopping() {
-            self.listener.shut();
-            self.wake_accepting();
+        if core.is_draining() {
+            self.listening.begin_to_end(now);
+            self.listening.go_on(now);
         }
     }
 
@@ -353,7 +372,7 @@ impl Shell {
             .map(|stats| stats.connections.get())
             .sum();
         self.sockets.borrow().len() >= self.connections_max
-            || node >= self.node_connections_max as u64
+            || node >= self.policy.borrow().connections_max as u64
     }
 
     /// Refused connections that are still being told.

@@ -5,9 +5,11 @@ mod common;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 use common::{Client, Got, backends, config, dial, read_to_end, request, stop, until};
-use ringmain_shard::NodeConfig;
+use ringmain_core::Limits;
+use ringmain_shard::{NodeConfig, Policy};
 
 #[test]
 fn a_full_shard_answers_503_and_takes_others_when_some_have_gone() {
@@ -68,17 +70,27 @@ fn a_full_shard_answers_503_and_takes_others_when_some_have_gone() {
 #[test]
 fn connections_max_holds_for_the_node() {
     for backend in backends() {
-        let node = ringmain_shard::start(NodeConfig {
-            connections_max: 6,
+        let of = |connections_max| {
+            let limits = Limits::default();
+            Arc::new(Policy {
+                limits,
+                connections_max,
+            })
+        };
+        let mut node = ringmain_shard::start(NodeConfig {
+            policy: of(6),
             ..config(backend, 3)
         })
         .unwrap();
-        let clients: Vec<_> = (0..6)
+        let mut clients: Vec<_> = (0..6)
             .map(|_| Client::connect(node.address(), "/echo"))
             .collect();
         let mut stream = dial(node.address());
         stream.write_all(&request("/echo")).unwrap();
         assert!(read_to_end(&mut stream).starts_with("HTTP/1.1 503 "));
+        node.reload(of(7));
+        until("all shards have it", || node.is_reloaded());
+        clients.push(Client::connect(node.address(), "/echo"));
         drop(clients);
         stop(node);
     }
@@ -123,7 +135,7 @@ fn no_client_receives_a_byte_of_a_foreign_descriptor() {
         until("the stop is taken", || node.stop());
         for client in members.iter_mut().chain(&mut echoes) {
             assert!(
-                matches!(client.next(), Got::Close(Some(close)) if close.code.get() == 1001),
+                matches!(client.next(), Got::Close(Some(close)) if close.code.get() == 1012),
                 "nothing but the close"
             );
         }

@@ -26,7 +26,8 @@ fn new_bounds_hold_on_every_shard_for_those_that_are_connected() {
         for _ in 0..10 {
             let _ = node.reload(policy(limits.clone()));
         }
-        until("all shards have it", || node.go_on_reloading());
+        until("all shards were given it", || node.go_on_reloading());
+        until("all shards have it", || node.is_reloaded());
         for client in &mut clients {
             client.send(&message);
             let Got::Close(Some(frame)) = client.next() else {

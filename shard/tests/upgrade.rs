@@ -180,7 +180,7 @@ fn a_handshake_that_does_not_come_is_given_up_though_the_shard_is_busy() {
 }
 
 #[test]
-fn stopping_flushes_says_1001_and_ends() {
+fn stopping_flushes_says_1012_and_ends() {
     for backend in backends() {
         let mut node = ringmain_shard::start(config(backend, 3)).unwrap();
         let mut clients: Vec<_> = (0..20)
@@ -201,12 +201,12 @@ fn stopping_flushes_says_1001_and_ends() {
         for client in &mut clients {
             client.expect_message(&[7; 3000]);
             match client.next() {
-                Got::Close(Some(close)) => assert_eq!(close.code.get(), 1001),
+                Got::Close(Some(close)) => assert_eq!(close.code.get(), 1012),
                 other => panic!("{other:?} instead of a close frame"),
             }
             client
                 .stream
-                .write_all(&frame(Opcode::Close, &1001u16.to_be_bytes()))
+                .write_all(&frame(Opcode::Close, &1012u16.to_be_bytes()))
                 .unwrap();
             assert_eq!(client.next(), Got::End);
         }

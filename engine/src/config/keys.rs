@@ -18,6 +18,12 @@ pub struct Key {
     pub allowed: Allowed,
     /// Its value as text.
     pub show: fn(&Settings) -> String,
+    /// Copies its value from the first to the second.
+    pub keep: fn(&Settings, &mut Settings),
+    /// Whether a reload changes it. If not, only a restart does.
+    pub is_reloadable: bool,
+    /// Whether its value is kept from all output.
+    pub is_secret: bool,
 }
 
 /// What a key allows.
@@ -45,6 +51,12 @@ enum Unit {
 }
 
 impl Key {
+    /// The same key, which only a restart changes.
+    const fn restart(mut self) -> Self {
+        self.is_reloadable = false;
+        self
+    }
+
     /// The value outside of the allowed range, if it is.
     pub fn is_out_of_range(&self, settings: &Settings) -> bool {
         match &self.allowed {
@@ -62,9 +74,26 @@ impl Key {
         format!("RINGMAIN_{}", self.name.to_uppercase())
     }
 
+    /// Its value as people may see it.
+    pub fn told(&self, settings: &Settings) -> String {
+        if self.is_secret {
+            "(secret)".to_owned()
+        } else {
+            (self.show)(settings)
+        }
+    }
+
     /// Its value as TOML.
     pub fn toml(&self, settings: &Settings) -> String {
-        let text = (self.show)(settings);
+        self.quoted((self.show)(settings))
+    }
+
+    /// Its value as TOML, as people may see it.
+    pub fn told_toml(&self, settings: &Settings) -> String {
+        self.quoted(self.told(settings))
+    }
+
+    fn quoted(&self, text: String) -> String {
         match &self.allowed {
             Allowed::Number(_) if text.parse::<f64>().is_ok() => text,
             _ => toml::Value::String(text).to_string(),
@@ -114,6 +143,9 @@ macro_rules! key {
             meaning: $meaning,
             allowed: Allowed::Text($words),
             show: |settings| settings.$name.to_string(),
+            keep: |from, to| to.$name.clone_from(&from.$name),
+            is_reloadable: true,
+            is_secret: false,
         }
     };
     ($name:ident, $meaning:literal, $unit:ident: $min:expr, $max:expr $(, zero: $zero:literal)?) => {
@@ -128,6 +160,9 @@ macro_rules! key {
                 get: |settings| settings.$name.0 as f64,
             }),
             show: |settings| settings.$name.to_string(),
+            keep: |from, to| to.$name.clone_from(&from.$name),
+            is_reloadable: true,
+            is_secret: false,
         }
     };
 }
@@ -136,38 +171,45 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
 
-/// All keys, in the order in which they are shown.
-pub const KEYS: [Key; 18] = [
+/// All keys, in the order in which they are shown. Those that only a restart can change say so; whatever
+/// else is added here has to be found by a reload in what the shards go by.
+pub const KEYS: [Key; 20] = [
     key!(
         listen,
         "Where clients connect. Port 0: any free one, named at start.",
         text: "ADDRESS:PORT"
-    ),
+    )
+    .restart(),
     key!(
         admin,
         "Where /health/live, /health/ready and /metrics are. There is no access control: keep it private.",
         text: "ADDRESS:PORT, or off"
-    ),
+    )
+    .restart(),
     key!(
         shards,
         "Shards, each a thread. More than cores is allowed, and slower.",
         Count: 1, SHARDS_MAX, zero: "one a core of `cpus`"
-    ),
+    )
+    .restart(),
     key!(
         cpus,
         "CPUs that the shards are pinned to, in turn.",
         text: "a list such as 0,2-3, or allowed: all that the process may use"
-    ),
+    )
+    .restart(),
     key!(
         io,
         "How the shards do input and output. auto: io_uring where the system allows it, else epoll.",
         text: "auto, uring or epoll"
-    ),
+    )
+    .restart(),
     key!(
         backlog,
         "Connections of a shard that may wait to be accepted. The kernel cuts it to net.core.somaxconn.",
         Count: 1, 65_535
-    ),
+    )
+    .restart(),
     key!(
         connections_max,
         "Connections that the node accepts; others are answered with 503. The descriptor limit may allow fewer.",
@@ -219,6 +261,16 @@ pub const KEYS: [Key; 18] = [
         Seconds: 0.1, 600
     ),
     key!(
+        ready_delay_seconds,
+        "After SIGTERM, time between /health/ready turning 503 and the drain: for load balancers to notice.\nNew connections are served meanwhile.",
+        Seconds: 0, 3_600
+    ),
+    key!(
+        drain_seconds,
+        "Time over which a drain closes the connections, evenly and in random order, each after what is queued for it.\n0: all at once. The process ends at most `close_handshake_seconds` and a few seconds later.",
+        Seconds: 0, 3_600
+    ),
+    key!(
         log,
         "What is logged to stderr.",
         text: "off, error, warn, info, debug or trace, or levels by target, such as info,ringmain_shard=debug"
@@ -227,7 +279,8 @@ pub const KEYS: [Key; 18] = [
         log_format,
         "How a line of the log looks.",
         text: "text or json"
-    ),
+    )
+    .restart(),
 ];
 
 /// The key of this name.

@@ -9,7 +9,7 @@ use super::{Config, Settings};
 pub fn template(settings: &Settings) -> String {
     let mut text = String::from(
         "# Configuration of Ringmain. Each key can also be set in the environment, as RINGMAIN_ and its name in capitals.\n\
-         # Sizes are in bytes, or text with KiB, MiB or GiB.\n",
+         # Sizes are in bytes, or text with KiB, MiB or GiB. After a change: SIGHUP, or a restart where one is needed.\n",
     );
     for key in &KEYS {
         text.push('\n');
@@ -17,6 +17,9 @@ pub fn template(settings: &Settings) -> String {
             let _ = writeln!(text, "# {line}");
         }
         let _ = writeln!(text, "# Allowed: {}.", key.allowed);
+        if !key.is_reloadable {
+            let _ = writeln!(text, "# A change needs a restart.");
+        }
         let _ = writeln!(text, "{} = {}", key.name, key.toml(settings));
     }
     text
@@ -25,7 +28,7 @@ pub fn template(settings: &Settings) -> String {
 /// The effective values, and where each was set.
 pub fn effective(config: &Config) -> String {
     let lines = KEYS.iter().map(|key| {
-        let value = format!("{} = {}", key.name, key.toml(&config.settings));
+        let value = format!("{} = {}", key.name, key.told_toml(&config.settings));
         format!("{value:<42} # {}\n", config.origin(key.name))
     });
     lines.collect()

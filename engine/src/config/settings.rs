@@ -31,6 +31,8 @@ pub struct Settings {
     pub heartbeat_seconds: Seconds,
     pub pong_wait_seconds: Seconds,
     pub close_handshake_seconds: Seconds,
+    pub ready_delay_seconds: Seconds,
+    pub drain_seconds: Seconds,
     pub log: LogFilter,
     pub log_format: LogFormat,
 }
@@ -56,6 +58,8 @@ impl Default for Settings {
             heartbeat_seconds: seconds(limits.heartbeat_ms),
             pong_wait_seconds: seconds(limits.pong_wait_ms),
             close_handshake_seconds: seconds(limits.close_handshake_ms),
+            ready_delay_seconds: Seconds(0.0),
+            drain_seconds: Seconds(60.0),
             log: LogFilter::level(LevelFilter::INFO),
             log_format: LogFormat::Text,
         }

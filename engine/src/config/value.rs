@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -175,6 +176,11 @@ impl fmt::Display for ByteSize {
 pub struct Seconds(pub f64);
 
 impl Seconds {
+    /// The time.
+    pub fn duration(self) -> Duration {
+        Duration::from_millis(self.milliseconds())
+    }
+
     /// The time in milliseconds.
     pub fn milliseconds(self) -> u64 {
         (self.0 * 1000.0).round() as u64

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::numbers::{Numbers, State};
 use crate::metrics::{Metrics, OPENMETRICS, PROMETHEUS_TEXT};
 
 /// Connections at a time. More wait to be accepted.
@@ -32,8 +32,8 @@ const TEXT: &str = "text/plain; charset=utf-8";
 pub struct Pages {
     /// The metrics.
     pub metrics: Metrics,
-    /// Whether the node is about to end.
-    pub is_stopping: AtomicBool,
+    /// The control plane's own numbers; they say whether the node is about to end.
+    pub numbers: Arc<Numbers>,
 }
 
 /// Serves the pages until it is dropped.
@@ -80,7 +80,7 @@ impl Pages {
     fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Full<Bytes>> {
         let found = match path {
             "/health/live" => page(StatusCode::OK, TEXT, "live\n"),
-            "/health/ready" if self.is_stopping.load(Ordering::Relaxed) => {
+            "/health/ready" if self.numbers.state.get() != State::Serving as u64 => {
                 page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "stopping\n")
             }
             "/health/ready" => page(StatusCode::OK, TEXT, "ready\n"),

@@ -1,11 +1,13 @@
 //! The control plane: admin server, watchdog and signals, on one thread beside the shards.
 
 pub mod admin;
+mod ending;
+pub mod numbers;
+mod reloading;
 pub mod watchdog;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ringmain_core::stats::Cell64;
@@ -14,11 +16,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::fatal;
-use admin::Pages;
+use ending::Ending;
+use numbers::Numbers;
+pub use reloading::Reloading;
 use watchdog::{SAMPLE_INTERVAL, Sight, TURN_ENDLESS, TURN_LONG, Watch};
-
-/// How often a stop says how far it is.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A signal so soon after the first is the same one again: `timeout` and some supervisors send it to
 /// the process and to its group.
@@ -29,7 +30,7 @@ const SIGNAL_ECHO: Duration = Duration::from_millis(500);
 pub enum Outcome {
     /// By a signal, everything closed in order.
     Stopped,
-    /// By a second signal, with connections open.
+    /// By a second signal, or because it took too long, with connections open.
     Cut,
 }
 
@@ -44,8 +45,9 @@ pub enum ControlError {
     Unasked,
 }
 
-/// The signals that end the process. While it exists, they do not kill it.
+/// The signals that the process answers to. While it exists, they do not kill it.
 pub struct Signals {
+    hang_up: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
@@ -57,46 +59,56 @@ impl Signals {
     /// The system's.
     pub fn listen() -> io::Result<Self> {
         Ok(Signals {
+            hang_up: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hang_up.recv() => Asked::Reload,
+            _ = self.terminate.recv() => Asked::End("SIGTERM"),
+            _ = self.interrupt.recv() => Asked::End("SIGINT"),
         }
     }
+}
+
+/// What a signal asks for.
+enum Asked {
+    /// To read the configuration again.
+    Reload,
+    /// To end; the signal's name.
+    End(&'static str),
 }
 
 /// Watches over a running node.
 pub struct Control {
     node: Node,
-    pages: Arc<Pages>,
     watches: Vec<Watch>,
     stalls: Arc<[Cell64]>,
+    numbers: Arc<Numbers>,
+    reloading: Reloading,
     sampled: Instant,
-    stop: Option<Stop>,
-}
-
-/// A stop under way.
-struct Stop {
-    began: Instant,
-    told: Instant,
-    is_taken: bool,
+    ending: Option<Ending>,
 }
 
 impl Control {
-    /// Watches over this node; `stalls` counts the long turns of each shard.
-    pub fn new(node: Node, pages: Arc<Pages>, stalls: Arc<[Cell64]>) -> Self {
+    /// Watches over this node; `stalls` counts the long turns of each shard, `numbers` what happens here.
+    pub fn new(
+        node: Node,
+        stalls: Arc<[Cell64]>,
+        numbers: Arc<Numbers>,
+        reloading: Reloading,
+    ) -> Self {
         Control {
             watches: node.shards().iter().map(|_| Watch::default()).collect(),
             node,
-            pages,
             stalls,
+            numbers,
+            reloading,
             sampled: Instant::now(),
-            stop: None,
+            ending: None,
         }
     }
 
@@ -111,17 +123,24 @@ impl Control {
             tokio::select! {
                 _ = samples.tick() => {
                     self.watch();
-                    self.go_on_stopping();
-                    if self.stop.is_none()
+                    self.go_on_reloading();
+                    self.go_on_ending();
+                    if self.ending.as_ref().is_some_and(Ending::is_overdue) {
+                        let connections = self.connections();
+                        tracing::error!(connections, "the drain takes longer than it may: ending at once");
+                        return Ok(Outcome::Cut);
+                    }
+                    if !self.ending.as_ref().is_some_and(Ending::is_stopping)
                         && let Some(shard) = self.node.shards().iter().find(|shard| shard.is_finished())
                     {
                         fatal::die(&format!("shard {} has ended without being asked to", shard.index()));
                     }
                 }
-                name = signals.next() => match &self.stop {
-                    None => self.begin_to_stop(name),
-                    Some(stop) if stop.began.elapsed() < SIGNAL_ECHO => {}
-                    Some(_) => {
+                asked = signals.next() => match (asked, &self.ending) {
+                    (Asked::Reload, _) => self.reload(),
+                    (Asked::End(name), None) => self.begin_to_end(name),
+                    (Asked::End(_), Some(ending)) if ending.age() < SIGNAL_ECHO => {}
+                    (Asked::End(name), Some(_)) => {
                         let connections = self.connections();
                         tracing::warn!(signal = name, connections, "a second signal: ending at once");
                         return Ok(Outcome::Cut);
@@ -129,7 +148,7 @@ impl Control {
                 },
             }
         }
-        let was_asked = self.stop.is_some();
+        let was_asked = self.ending.is_some();
         self.node.join()?;
         if !was_asked {
             return Err(ControlError::Unasked);
@@ -163,35 +182,6 @@ impl Control {
                     shard.index()
                 )),
             }
-        }
-    }
-
-    fn begin_to_stop(&mut self, signal: &str) {
-        tracing::info!(
-            signal,
-            connections = self.connections(),
-            "stopping: no new connections; all are closed with 1001"
-        );
-        self.pages.is_stopping.store(true, Ordering::Relaxed);
-        let now = Instant::now();
-        self.stop = Some(Stop {
-            began: now,
-            told: now,
-            is_taken: false,
-        });
-        self.go_on_stopping();
-    }
-
-    fn go_on_stopping(&mut self) {
-        let connections = self.connections();
-        let Some(stop) = &mut self.stop else { return };
-        if !stop.is_taken {
-            stop.is_taken = self.node.stop();
-        }
-        if stop.told.elapsed() >= PROGRESS_INTERVAL {
-            stop.told = Instant::now();
-            let seconds = stop.began.elapsed().as_secs();
-            tracing::info!(connections, seconds, "still stopping");
         }
     }
 

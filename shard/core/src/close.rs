@@ -28,7 +28,7 @@ pub enum CloseReason {
     MemoryFull,
     /// The room's id belongs to a room with another name.
     RoomRefused,
-    /// The engine is stopping.
+    /// The engine is stopping, as it does when it is to be started anew.
     Stopping,
 }
 
@@ -158,8 +158,8 @@ impl CloseReason {
         entry(
             CloseReason::Stopping,
             "stopping",
-            Some(1001),
-            "server is stopping",
+            Some(1012),
+            "server restarts, reconnect",
             Reconnect::Now,
         ),
     ];

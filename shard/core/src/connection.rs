@@ -30,6 +30,9 @@ pub struct Connection {
     pub pause: Option<Pause>,
     /// A ping waits for a sign of life.
     pub pinged: bool,
+    /// Its time in a drain has come while it was not yet open: its request is the last, or it is closed
+    /// as soon as it is open.
+    pub finishing: bool,
     /// The socket takes no HTTP until it says so.
     pub http_blocked: bool,
 }
@@ -82,6 +85,7 @@ impl Connection {
             reason: None,
             pause: None,
             pinged: false,
+            finishing: false,
             http_blocked: false,
         }
     }

@@ -20,6 +20,10 @@ pub const TURN_RESUMES_MAX: usize = 64;
 pub const TURN_TIMERS_MAX: usize = 1024;
 /// How often it is looked whether a ping has been written: the wait for the pong begins then.
 pub const PING_FLUSH_LOOK_MS: u64 = 1_000;
+/// Connections that one turn closes of those whose time in a drain has come.
+pub const TURN_DRAINS_MAX: usize = 512;
+/// At least this lies between two slices of a drain.
+pub const DRAIN_SLICE_MS: u64 = 20;
 /// Largest holders closed in one turn when memory runs out.
 pub const TURN_EVICTIONS_MAX: usize = 16;
 /// Deliveries of one room before the next room has its turn.

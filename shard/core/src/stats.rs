@@ -101,6 +101,7 @@ shard_stats! {
     Gauge rooms_home "Rooms whose home is this shard";
     Gauge members "Members of rooms on this shard";
     Gauge memory_bytes "Bytes in outboxes, unfinished messages and the shard's data lane";
+    Gauge listening "Whether the shard accepts connections: 1 until it is drained";
     Counter accepted "Connections accepted";
     Counter refused "Connections answered with 503 because the shard or the node was full";
     Counter messages_in "Messages received";

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use monoio::net::udp::UdpSocket;
+use socket2::{SockFilter, SockRef};
 
 use crate::batch::receive_now;
 
@@ -133,6 +134,34 @@ impl Listener {
         self.socket.readable().await
     }
 
+    /// Makes the system drop requests for new connections, without an answer: whoever makes one tries again after
+    /// a second, and finds nobody, or another engine. Connections that wait to be accepted, and those that are
+    /// half open, are not touched; they would be reset if the listener were shut now.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn refuse_new(&self) -> io::Result<()> {
+        // Of the TCP header's flags SYN and ACK, a request for a connection has the first alone. See bpf(4) and
+        // linux/filter.h.
+        const LOAD_BYTE: u16 = 0x30;
+        const AND: u16 = 0x54;
+        const JUMP_IF_EQUAL: u16 = 0x15;
+        const RETURN: u16 = 0x06;
+        const FLAGS_AT: u32 = 13;
+        const SYN: u32 = 0x02;
+        const ACK: u32 = 0x10;
+        let filter = [
+            SockFilter::new(LOAD_BYTE, 0, 0, FLAGS_AT),
+            SockFilter::new(AND, 0, 0, SYN | ACK),
+            SockFilter::new(JUMP_IF_EQUAL, 0, 1, SYN),
+            SockFilter::new(RETURN, 0, 0, 0),
+            SockFilter::new(RETURN, 0, 0, u32::MAX),
+        ];
+        // SAFETY: the descriptor is this socket's, which lives longer than the call.
+        let listener = unsafe { BorrowedFd::borrow_raw(self.socket.fd()) };
+        SockRef::from(&listener).attach_filter(&filter)
+    }
+
     /// Stops listening: who waits to be accepted is reset, and a pending
     /// [`readable`](Self::readable) completes.
     pub fn shut(&self) {
@@ -142,7 +171,7 @@ impl Listener {
     /// Accepts a connection without waiting.
     ///
     /// # Errors
-    /// `WouldBlock` if there is none; EMFILE and ENFILE if no descriptor is left.
+    /// `WouldBlock` if there is none; EMFILE and ENFILE if no descriptor is left; EINVAL once it is shut.
     pub fn accept(&self) -> io::Result<OwnedFd> {
         const FLAGS: libc::c_int = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
         // SAFETY: no address is asked for, so null pointers are right.

@@ -4,6 +4,7 @@
 //! socket operation of hyper's is in flight when it answers 101, and the client's first frame cannot
 //! vanish into one.
 
+mod finish;
 mod pipe;
 mod routes;
 
@@ -24,6 +25,8 @@ use ringmain_core::{ConnId, Input, Target, Verdict};
 use ringmain_rt::Socket;
 
 use crate::shell::{Reading, Shell};
+pub use finish::Exchanges;
+use finish::Finish;
 use pipe::Pipe;
 
 /// What came of a connection's HTTP.
@@ -40,8 +43,8 @@ pub enum Outcome {
 }
 
 /// What hyper's service and the connection's task tell each other.
-#[derive(Default)]
 struct Exchange {
+    finish: Rc<Finish>,
     asked: RefCell<Option<Target>>,
     verdict: Cell<Option<Verdict>>,
     upgraded: Cell<bool>,
@@ -60,7 +63,12 @@ enum Step {
 /// Serves requests until one upgrades the connection, or the last is answered.
 pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> Outcome {
     let pipe = Pipe::default();
-    let exchange = Rc::new(Exchange::default());
+    let exchange = Rc::new(Exchange {
+        finish: shell.exchanges().begin(conn),
+        asked: RefCell::default(),
+        verdict: Cell::default(),
+        upgraded: Cell::default(),
+    });
     let head_bytes_max = shell.policy().limits.request_head_bytes_max;
     let mut server = http1::Builder::new()
         .max_buf_size(head_bytes_max)
@@ -75,6 +83,9 @@ pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> O
             }
             if pipe.has_written() || exchange.asked.borrow().is_some() {
                 return Poll::Ready(Step::Outward);
+            }
+            if exchange.finish.poll_over(context) {
+                return Poll::Ready(Step::Finished);
             }
             // hyper may have woken this task to be polled once more, so it is polled on every wake.
             let wait = readable.get_or_insert_with(|| Box::pin(socket.readable()));
@@ -109,6 +120,7 @@ pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> O
                 readable = None;
                 let reading = shell.receive(socket, |bytes| {
                     pipe.received(bytes);
+                    exchange.finish.received();
                     Reading::Open
                 });
                 if reading == Reading::Ended {
@@ -145,7 +157,10 @@ impl Service<Request<Incoming>> for Routes {
 
     fn call(&self, request: Request<Incoming>) -> Answer {
         match routes::route(&request) {
-            Err(plain) => Box::pin(std::future::ready(Ok(plain.respond()))),
+            Err(plain) => {
+                let response = self.0.finish.answered(plain.respond());
+                Box::pin(std::future::ready(Ok(response)))
+            }
             Ok((target, accept)) => {
                 let exchange = self.0.clone();
                 exchange.asked.replace(Some(target));
@@ -155,7 +170,8 @@ impl Service<Request<Incoming>> for Routes {
                         return Poll::Pending;
                     };
                     exchange.upgraded.set(verdict == Verdict::Granted);
-                    Poll::Ready(Ok(routes::upgrade_answer(verdict, &accept)))
+                    let answer = routes::upgrade_answer(verdict, &accept);
+                    Poll::Ready(Ok(exchange.finish.answered(answer)))
                 }))
             }
         }

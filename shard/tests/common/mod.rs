@@ -29,7 +29,6 @@ pub fn config(backend: Backend, shards: usize) -> NodeConfig {
         cpus: vec![None; shards],
         backend,
         policy: policy(Limits::default()),
-        connections_max: 100_000,
         descriptors_max: 1024,
         room_secret: RoomKey::new([3; 16]),
     }
@@ -37,7 +36,10 @@ pub fn config(backend: Backend, shards: usize) -> NodeConfig {
 
 /// A policy with these bounds.
 pub fn policy(limits: Limits) -> Arc<Policy> {
-    Arc::new(Policy { limits })
+    Arc::new(Policy {
+        limits,
+        connections_max: 100_000,
+    })
 }
 
 /// Stops a node and waits until it has ended.
@@ -101,6 +103,11 @@ impl Client {
         let mut bytes = request(path);
         bytes.extend_from_slice(first);
         stream.write_all(&bytes).unwrap();
+        Self::upgraded(stream)
+    }
+
+    /// Takes the answer to a request that was sent.
+    pub fn upgraded(mut stream: TcpStream) -> Self {
         let mut received = Vec::new();
         loop {
             match check_response(&received, KEY) {
@@ -121,6 +128,14 @@ impl Client {
                 other => panic!("the upgrade is refused: {other:?}"),
             }
         }
+    }
+
+    /// Reads so many bytes, which must be there; [`next`](Self::next) has them. Returns their number.
+    pub fn take(&mut self, bytes: usize) -> usize {
+        let at = self.received.len();
+        self.received.resize(at + bytes, 0);
+        self.stream.read_exact(&mut self.received[at..]).unwrap();
+        bytes
     }
 
     pub fn send(&mut self, payload: &[u8]) {

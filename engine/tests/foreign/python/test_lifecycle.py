@@ -60,7 +60,7 @@ def test_an_address_is_free_again_after_an_engine_has_stopped(start_engine, join
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_a_stop_closes_everyone_with_1001(start_engine, join, number):
+def test_a_stop_closes_everyone_with_1012(start_engine, join, number):
     engine = start_engine()
     clients = [join(engine, f"/raw/room-{i % 3}") for i in range(12)] + [join(engine, "/echo")]
     engine.members_are(12)
@@ -69,7 +69,7 @@ def test_a_stop_closes_everyone_with_1001(start_engine, join, number):
         with pytest.raises(ConnectionClosed) as closed:
             client.recv(20)
         assert closed.value.rcvd is not None, "the connection ended without a close"
-        assert closed.value.rcvd.code == 1001
+        assert closed.value.rcvd.code == 1012
     assert engine.wait_for_end() == 0
 
 
@@ -94,13 +94,13 @@ def test_a_stop_comes_after_everything_that_was_queued(start_engine, join):
     engine.signal(signal.SIGTERM)
     with pytest.raises(ConnectionClosed) as closed:
         quick.recv(20)
-    assert closed.value.rcvd.code == 1001
+    assert closed.value.rcvd.code == 1012
     for raw in slow:
         for i in range(count):
             opcode, payload = raw.frame()
             assert opcode == BINARY, f"opcode {opcode} with {payload[:50]!r} where message {i} was due"
             assert payload == struct.pack(">I", i) * (payload_bytes // 4), f"message {i} is not what was sent"
-        raw.expect_close(1001)
+        raw.expect_close(1012)
         raw.close()
     assert engine.wait_for_end() == 0
 
@@ -111,7 +111,7 @@ def test_a_stop_ends_the_listening_at_once(start_engine):
     with Raw.upgraded(engine, "/echo") as silent:
         engine.signal(signal.SIGTERM)
         opcode, payload = silent.frame()
-        assert (opcode, payload[:2]) == (CLOSE, struct.pack(">H", 1001))
+        assert (opcode, payload[:2]) == (CLOSE, struct.pack(">H", 1012))
         with pytest.raises(OSError):
             until(lambda: Raw(engine).close(), "a new connection was refused", seconds=2)
         assert engine.wait_for_end() == 0
@@ -133,7 +133,7 @@ def test_a_stop_in_the_middle_of_a_message_is_a_clean_close(start_engine):
         until(lambda: engine.metrics().sum(METRICS["members"]) == 1, "the member was there")
         engine.signal(signal.SIGTERM)
         opcode, payload = raw.frame()
-        assert (opcode, payload[:2]) == (CLOSE, struct.pack(">H", 1001))
+        assert (opcode, payload[:2]) == (CLOSE, struct.pack(">H", 1012))
     assert engine.wait_for_end() == 0
 
 

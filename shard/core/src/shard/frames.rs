@@ -6,7 +6,7 @@ use super::ShardCore;
 use crate::tick::Tick;
 
 impl ShardCore {
-    pub(super) fn frame(&mut self, frame: ShardFrame) {
+    pub(super) fn frame(&mut self, now: Tick, frame: ShardFrame) {
         match frame {
             ShardFrame::Publish {
                 room,
@@ -34,9 +34,13 @@ impl ShardCore {
                 self.stats.mesh_control_frames_in.add(1);
                 self.answered(room, generation, answer);
             }
+            ShardFrame::Drain { duration_ms, seed } => {
+                self.stats.mesh_control_frames_in.add(1);
+                self.drain(now, duration_ms, seed);
+            }
             ShardFrame::Stop => {
                 self.stats.mesh_control_frames_in.add(1);
-                self.stop();
+                self.stop(now);
             }
             // The shell takes the policy up, and hands it in by `Input::Configure`.
             ShardFrame::PolicyChanged => self.stats.mesh_control_frames_in.add(1),

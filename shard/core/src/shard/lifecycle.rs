@@ -14,9 +14,6 @@ use crate::session::{FlushState, Session};
 use crate::stats::DropReason;
 use crate::tick::Tick;
 
-/// Connections that one turn closes while the shard stops.
-const TURN_STOPS_MAX: u32 = 512;
-
 impl ShardCore {
     pub(super) fn upgrade(&mut self, conn: ConnId, target: &Target) {
         let Some(connection) = self.connections.get_mut(conn) else {
@@ -52,10 +49,13 @@ impl ShardCore {
         }
         connection.stage = Stage::Open;
         connection.heard(now);
-        let http_is_sent = connection.http.is_none();
+        let (http_is_sent, finishing) = (connection.http.is_none(), connection.finishing);
         self.schedule(now, conn);
         if http_is_sent {
             self.open_outbox(conn);
+        }
+        if finishing {
+            self.close_drained(now, conn);
         }
     }
 
@@ -270,26 +270,6 @@ impl ShardCore {
         self.stats
             .closed(connection.reason.unwrap_or(CloseReason::PeerGone));
         self.stats.connections.set(self.connections.len() as u64);
-    }
-
-    /// Begins to close everything, some connections each turn.
-    pub(super) fn stop(&mut self) {
-        self.stopping.get_or_insert(0);
-    }
-
-    pub(super) fn stop_some(&mut self, now: Tick) {
-        let Some(place) = self.stopping else { return };
-        let end = self
-            .connections
-            .end()
-            .min(place.saturating_add(TURN_STOPS_MAX));
-        for index in place..end {
-            if let Some((conn, _)) = self.connections.at(index) {
-                let reason = CloseReason::Stopping;
-                self.close(now, conn, reason, reason.entry().text);
-            }
-        }
-        self.stopping = Some(end);
     }
 
     /// Closes the largest holders when the shard's memory is used up.

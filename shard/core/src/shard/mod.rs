@@ -1,5 +1,6 @@
 //! One shard's decisions: the tables, the way in and the ways out.
 
+mod drain;
 mod fanout;
 mod frames;
 mod lifecycle;
@@ -115,9 +116,6 @@ pub enum Verdict {
 /// Why a connection is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The shard is closing its connections.
-    #[error("the server is stopping")]
-    Stopping,
     /// The shard's memory is nearly used up.
     #[error("the server's memory is full")]
     MemoryFull,
@@ -131,6 +129,8 @@ pub enum Refusal {
 pub enum Ending {
     /// Close our half: the peer has all there is, and what it still sends is read until it ends.
     HalfClose,
+    /// The HTTP request under way is the last: close once it is answered, or at once if there is none.
+    Finish,
     /// Shut both halves; the read that follows ends the connection.
     Shutdown,
 }
@@ -195,8 +195,9 @@ pub struct ShardCore {
     verdicts: VecDeque<(ConnId, Verdict)>,
     closes: VecDeque<(ConnId, Ending)>,
     readable: VecDeque<ConnId>,
-    /// While stopping: the next place of the connection table to close.
-    stopping: Option<u32>,
+    drain: Option<drain::Drain>,
+    /// Ends when there is no connection left.
+    stopping: bool,
 }
 
 impl ShardCore {
@@ -244,7 +245,8 @@ impl ShardCore {
             verdicts: VecDeque::new(),
             closes: VecDeque::new(),
             readable: VecDeque::new(),
-            stopping: None,
+            drain: None,
+            stopping: false,
         }
     }
 
@@ -253,9 +255,6 @@ impl ShardCore {
     /// # Errors
     /// The shell answers a refused connection with 503.
     pub fn admit(&mut self, now: Tick) -> Result<ConnId, Refusal> {
-        if self.stopping.is_some() {
-            return Err(Refusal::Stopping);
-        }
         if self.meter.bytes() > self.limits.memory_bytes_max / 100 * MEMORY_REFUSE_PERCENT {
             return Err(Refusal::MemoryFull);
         }
@@ -264,6 +263,9 @@ impl ShardCore {
             .set(conn.index, now.plus(self.limits.handshake_ms));
         self.stats.accepted.add(1);
         self.stats.connections.set(self.connections.len() as u64);
+        if let Some(drain) = &mut self.drain {
+            drain.add(conn);
+        }
         Ok(conn)
     }
 
@@ -278,7 +280,7 @@ impl ShardCore {
             Input::Writable { conn } => self.writable(conn),
             Input::Ended { conn } => self.ended(conn),
             Input::Configure(limits) => self.configure(*limits),
-            Input::Frame(frame) => self.frame(frame),
+            Input::Frame(frame) => self.frame(now, frame),
             Input::Turn { lane_bytes } => self.turn(now, lane_bytes),
         }
         self.close_overflowing(now);
@@ -292,7 +294,7 @@ impl ShardCore {
     fn turn(&mut self, now: Tick, lane_bytes: usize) {
         self.resume(now);
         self.fire_timers(now);
-        self.stop_some(now);
+        self.drain_some(now);
         self.fan_out(now);
         self.close_overflowing(now);
         self.evict(now, lane_bytes);
@@ -325,9 +327,7 @@ impl ShardCore {
             && self.http_due.is_empty()
             && self.resumed.is_empty()
             && self.stalled.is_none())
-            || self
-                .stopping
-                .is_some_and(|place| place < self.connections.end())
+            || self.drain.as_ref().is_some_and(drain::Drain::has_more)
     }
 
     /// When the next turn must come if nothing happens before.
@@ -339,7 +339,9 @@ impl ShardCore {
         let overdue = waiting
             .map(|outgoing| outgoing.moved.plus(OUTGOING_WAIT_MS))
             .min();
-        self.wheel.next().into_iter().chain(overdue).min()
+        let drain = self.drain.as_ref().and_then(drain::Drain::next_at);
+        let deadlines = self.wheel.next().into_iter();
+        deadlines.chain(overdue).chain(drain).min()
     }
 
     /// An upgrade that was decided.
@@ -369,12 +371,13 @@ impl ShardCore {
 
     /// Whether everything is closed that [`ShardFrame::Stop`] asked to close.
     pub fn is_stopped(&self) -> bool {
-        self.stopping.is_some() && self.connections.is_empty()
+        self.stopping && self.connections.is_empty()
     }
 
-    /// Whether the shard is closing its connections.
-    pub fn is_stopping(&self) -> bool {
-        self.stopping.is_some()
+    /// Whether the shard is closing its connections. Who is admitted meanwhile is served, and closed with
+    /// the rest.
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_some()
     }
 
     /// Open connections.

@@ -33,7 +33,10 @@ impl ShardCore {
         };
         match connection.stage {
             Stage::Http | Stage::Joining | Stage::Granted => {
-                connection.reason = Some(CloseReason::HandshakeTimeout);
+                connection.reason = Some(match connection.finishing {
+                    true => CloseReason::Stopping,
+                    false => CloseReason::HandshakeTimeout,
+                });
                 self.end(conn);
             }
             Stage::Open => self.heartbeat(now, conn),

@@ -18,6 +18,8 @@ pub enum Seen {
     Message(Vec<u8>),
     Ping,
     Close(u16),
+    /// Its HTTP request is to be the last.
+    Finishing,
     HalfClosed,
     Shut,
 }
@@ -182,6 +184,7 @@ impl One {
         }
         while let Some((conn, ending)) = self.core.poll_close() {
             let seen = match ending {
+                Ending::Finish => Seen::Finishing,
                 Ending::HalfClose => Seen::HalfClosed,
                 Ending::Shutdown => Seen::Shut,
             };

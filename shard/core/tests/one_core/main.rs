@@ -1,6 +1,7 @@
 //! What one core promises, under virtual time and without sockets.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
+mod drain;
 mod harness;
 
 use bytes::Bytes;
@@ -149,14 +150,13 @@ fn who_never_answers_a_close_is_shut_in_time() {
     let conn = one.echo();
     one.core.handle(one.now, Input::Frame(ShardFrame::Stop));
     one.turn();
-    assert_eq!(one.seen(conn), [Seen::Close(1001)]);
+    assert_eq!(one.seen(conn), [Seen::Close(1012)]);
     one.pass(4 * SECOND);
     assert!(one.seen(conn).is_empty());
     one.pass(2 * SECOND);
     assert_eq!(one.seen(conn), [Seen::Shut]);
     one.end(conn);
     assert!(one.core.is_stopped());
-    assert_eq!(one.core.admit(one.now), Err(Refusal::Stopping));
 }
 
 #[test]

@@ -1,0 +1,235 @@
+//! Reading the configuration again while the node runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ringmain_shard::Policy;
+
+use crate::config::Settings;
+use crate::config::keys::{KEYS, Key};
+use crate::host::{Host, HostError};
+use crate::plan::{Plan, PlanError};
+use crate::policy::{PolicyError, policy};
+use crate::sources::{Sources, SourcesError};
+
+/// What the node goes by now, and where it looks for what it is to go by next.
+pub struct Reloader {
+    sources: Sources,
+    settings: Settings,
+    plan: Plan,
+}
+
+/// A new configuration that is good.
+pub struct Renewal {
+    /// What holds from now on: the new values of what can be changed, the old ones of what cannot.
+    pub settings: Settings,
+    /// What they come to on this host.
+    pub plan: Plan,
+    /// What the shards are to go by.
+    pub policy: Arc<Policy>,
+    /// Keys whose value is new.
+    pub applied: Vec<Change>,
+    /// Keys whose value is new in the sources, and which only a restart can change.
+    pub postponed: Vec<Change>,
+}
+
+/// A key with another value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The key.
+    pub key: &'static str,
+    old: String,
+    new: String,
+}
+
+/// Why the old configuration stays.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The engine would not start with the new one.
+    #[error(transparent)]
+    Sources(#[from] SourcesError),
+    /// The host does not say what it has.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// Together with what only a restart can change it does not fit the host.
+    #[error("with the values that only a restart can change left as they are: {0}")]
+    Plan(#[from] PlanError),
+    /// A part of what the shards go by cannot be had.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+}
+
+impl Reloader {
+    /// For a node that was started with these settings from these sources.
+    pub fn new(sources: Sources, settings: Settings, plan: Plan) -> Self {
+        Reloader {
+            sources,
+            settings,
+            plan,
+        }
+    }
+
+    /// What the node goes by now.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What that comes to on this host.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Reads the sources again. Nothing is changed yet: [`accept`](Self::accept) does that.
+    ///
+    /// # Errors
+    /// Why the old configuration stays.
+    pub fn read(&self) -> Result<Renewal, ReloadError> {
+        let (config, _) = self.sources.read()?;
+        let wanted = config.settings;
+        let (postponed, applied): (Vec<_>, Vec<_>) =
+            changed(&self.settings, &wanted).partition(|key| !key.is_reloadable);
+        let mut settings = wanted.clone();
+        for key in &postponed {
+            (key.keep)(&self.settings, &mut settings);
+        }
+        let plan = self.plan.renewed(&settings, &Host::ask()?)?;
+        let policy = Arc::new(policy(&settings, &plan)?);
+        let change = |key: &&Key| Change::of(key, &self.settings, &wanted);
+        Ok(Renewal {
+            applied: applied.iter().map(change).collect(),
+            postponed: postponed.iter().map(change).collect(),
+            settings,
+            plan,
+            policy,
+        })
+    }
+
+    /// The node goes by this from now on.
+    pub fn accept(&mut self, renewal: Renewal) {
+        self.settings = renewal.settings;
+        self.plan = renewal.plan;
+    }
+}
+
+impl Change {
+    fn of(key: &Key, old: &Settings, new: &Settings) -> Self {
+        Change {
+            key: key.name,
+            old: key.told(old),
+            new: key.told(new),
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} -> {}", self.key, self.old, self.new)
+    }
+}
+
+/// The keys with another value.
+fn changed(old: &Settings, new: &Settings) -> impl Iterator<Item = &'static Key> {
+    let is_changed = |key: &&Key| (key.show)(old) != (key.show)(new);
+    KEYS.iter().filter(is_changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::keys::Allowed;
+    use crate::config::value::ByteSize;
+    use crate::config::{Config, Layer};
+    use std::path::PathBuf;
+
+    /// Settings with one key set.
+    fn with(key: &'static str, value: &str) -> Settings {
+        let layer = Layer::flags([(key, value.to_owned())].into_iter());
+        Config::merge(&[layer]).unwrap().settings
+    }
+
+    fn reloader(settings: Settings) -> Reloader {
+        let plan = Plan::new(&settings, &Host::ask().unwrap()).unwrap();
+        Reloader::new(Sources::default(), settings, plan)
+    }
+
+    /// An option that a reload takes and that reaches nobody would be a lie.
+    #[test]
+    fn every_reloadable_key_changes_what_the_shards_go_by() {
+        // Read by the control plane itself, when it needs them.
+        let elsewhere = ["log", "ready_delay_seconds", "drain_seconds"];
+        let host = Host::ask().unwrap();
+        let default = Settings::default();
+        let plan = Plan::new(&default, &host).unwrap();
+        let shown = |settings: &Settings| {
+            let plan = plan.renewed(settings, &host).unwrap();
+            format!("{:?}", policy(settings, &plan).unwrap())
+        };
+        for key in KEYS.iter().filter(|key| key.is_reloadable) {
+            if elsewhere.contains(&key.name) {
+                continue;
+            }
+            assert!(
+                matches!(key.allowed, Allowed::Number(_)),
+                "{}: say below how to change it",
+                key.name
+            );
+            let now = (key.show)(&default);
+            let other = match key.name {
+                "memory_bytes_max" => "64MiB".to_owned(),
+                _ => match now.parse::<ByteSize>() {
+                    Ok(ByteSize(size)) => (size + 1).to_string(),
+                    Err(_) => (now.parse::<f64>().unwrap() + 1.0).to_string(),
+                },
+            };
+            assert_ne!(
+                shown(&with(key.name, &other)),
+                shown(&default),
+                "{}",
+                key.name
+            );
+        }
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_told_and_stays() {
+        let running = Settings {
+            drain_seconds: with("drain_seconds", "5").drain_seconds,
+            ..with("shards", "3")
+        };
+        let mut reloader = reloader(running.clone());
+        let renewal = reloader.read().unwrap();
+        let told = |changes: &[Change]| -> Vec<String> {
+            changes.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(told(&renewal.applied), ["drain_seconds: 5 -> 60"]);
+        assert_eq!(told(&renewal.postponed), ["shards: 3 -> 0"]);
+        assert_eq!(renewal.plan.cpus.len(), 3);
+        assert_eq!(renewal.settings, with("shards", "3"));
+        reloader.accept(renewal);
+        // The same is told again, for it is still so; the rest is done.
+        let renewal = reloader.read().unwrap();
+        assert!(renewal.applied.is_empty());
+        assert_eq!(told(&renewal.postponed), ["shards: 3 -> 0"]);
+    }
+
+    #[test]
+    fn with_an_invalid_configuration_nothing_changes() {
+        let sources = Sources::new(Some(PathBuf::from("/nowhere/ringmain.toml")), None);
+        let settings = Settings::default();
+        let plan = Plan::new(&settings, &Host::ask().unwrap()).unwrap();
+        let reloader = Reloader::new(sources, settings, plan);
+        let error = reloader.read().err().unwrap().to_string();
+        assert!(error.contains("/nowhere/ringmain.toml"), "{error}");
+    }
+
+    #[test]
+    fn the_value_of_a_secret_is_not_told() {
+        let secret = Key {
+            is_secret: true,
+            ..KEYS.into_iter().find(|key| key.name == "backlog").unwrap()
+        };
+        let change = Change::of(&secret, &with("backlog", "17"), &with("backlog", "18"));
+        assert_eq!(change.to_string(), "backlog: (secret) -> (secret)");
+        assert_eq!(secret.told_toml(&with("backlog", "17")), "\"(secret)\"");
+    }
+}
