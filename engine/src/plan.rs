@@ -56,6 +56,18 @@ pub enum PlanError {
         /// What each needs.
         needed: u64,
     },
+    /// More would wait for a slow consumer than lets it be read.
+    #[error(
+        "`{key}` is {bytes}; at most `outbox_soft_bytes`, which is {outbox}, may wait for a member: lower the one, or raise the other"
+    )]
+    QueueTooLarge {
+        /// The queue's key.
+        key: String,
+        /// Its value.
+        bytes: ByteSize,
+        /// The bound.
+        outbox: ByteSize,
+    },
     /// The public and the admin address are one.
     #[error(
         "`listen` and `admin` are both {0}: choose another port for one of them, or `admin = \"off\"`"
@@ -72,6 +84,10 @@ impl Plan {
         let listen = settings.listen.0;
         if settings.admin == AdminAddress::At(listen) && listen.port() != 0 {
             return Err(PlanError::SameAddress(listen));
+        }
+        if let Some((key, bytes)) = settings.queue_above_outbox() {
+            let outbox = settings.outbox_soft_bytes;
+            return Err(PlanError::QueueTooLarge { key, bytes, outbox });
         }
         let cpus = cpus_of_shards(settings, host)?;
         let (memory_bytes_max, memory_reason) = memory(settings, host.memory)?;

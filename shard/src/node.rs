@@ -437,6 +437,7 @@ async fn serve(
         shards: port.shards(),
         room_secret: config.room_secret,
         limits: config.policy.limits.clone(),
+        rooms: config.policy.rooms.clone(),
         stats: node_stats[index].clone(),
     };
     let shell = Rc::new(Shell::new(ShellParts {

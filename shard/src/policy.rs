@@ -3,17 +3,29 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use ringmain_core::Limits;
+use ringmain_core::{Limits, RoomPolicies, Rules};
 
 /// Policies that may wait for a shard. It takes them at each turn, and only the newest counts.
 const WAITING_MAX: usize = 4;
 
 /// All that a shard goes by and that may be exchanged while it runs. A shard takes a new one between two turns,
 /// so that nothing that it does sees half of each.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// The bounds of each shard; of the memory, each one's share.
     pub limits: Limits,
+    /// What is set for rooms.
+    pub rooms: RoomPolicies,
+}
+
+impl Policy {
+    /// What of it the core goes by.
+    pub(crate) fn rules(&self) -> Rules {
+        Rules {
+            limits: self.limits.clone(),
+            rooms: self.rooms.clone(),
+        }
+    }
 }
 
 /// Hands policies to one shard, which is then told by

@@ -211,8 +211,7 @@ impl Shell {
 
     fn take_policy(&self, core: &mut ShardCore, now: Tick) {
         if let Some(policy) = self.policies.newest() {
-            let limits = Box::new(policy.limits.clone());
-            core.handle(now, Input::Configure(limits));
+            core.handle(now, Input::Configure(Box::new(policy.rules())));
             self.policy.replace(policy);
         }
     }

@@ -20,6 +20,8 @@ pub const TURN_RESUMES_MAX: usize = 64;
 pub const TURN_TIMERS_MAX: usize = 1024;
 /// How often it is looked whether a ping has been written: the wait for the pong begins then.
 pub const PING_FLUSH_LOOK_MS: u64 = 1_000;
+/// Rooms to which one turn gives new settings.
+pub const TURN_ROOMS_CONFIGURED_MAX: u32 = 128;
 /// Largest holders closed in one turn when memory runs out.
 pub const TURN_EVICTIONS_MAX: usize = 16;
 /// Deliveries of one room before the next room has its turn.

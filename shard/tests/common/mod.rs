@@ -37,7 +37,10 @@ pub fn config(backend: Backend, shards: usize) -> NodeConfig {
 
 /// A policy with these bounds.
 pub fn policy(limits: Limits) -> Arc<Policy> {
-    Arc::new(Policy { limits })
+    Arc::new(Policy {
+        limits,
+        ..Policy::default()
+    })
 }
 
 /// Stops a node and waits until it has ended.

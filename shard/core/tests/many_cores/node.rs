@@ -6,7 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ringmain_core::limits::TURN_WRITES_MAX;
 use ringmain_core::shard::{Ending, Input, ShardConfig, Verdict};
-use ringmain_core::{ConnId, Limits, ShardCore, ShardStats, Target, Tick, WriteOutcome};
+use ringmain_core::{
+    ConnId, Limits, RoomPolicies, ShardCore, ShardStats, Target, Tick, WriteOutcome,
+};
 use ringmain_proto::ws::Opcode;
 use ringmain_router::{
     Doorbell, Lane, Mesh, MeshLimits, MeshPort, PeerId, RoomKey, RoomName, ShardFrame,
@@ -85,6 +87,7 @@ impl Node {
                 shards: cores,
                 room_secret,
                 limits,
+                rooms: RoomPolicies::default(),
                 stats: stats.clone(),
             };
             Core {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ringmain_core::shard::{Ending, Input, ShardConfig, Verdict};
 use ringmain_core::{
-    CloseReason, ConnId, DropReason, Limits, ShardCore, ShardStats, Target, Tick, WriteOutcome,
+    CloseReason, ConnId, DropReason, Limits, RoomPolicies, ShardCore, ShardStats, Target, Tick,
+    WriteOutcome,
 };
 use ringmain_proto::ws::encode::write_masked_frame;
 use ringmain_proto::ws::{Event, Opcode, Parser, ParserSettings, Role};
@@ -58,6 +59,7 @@ impl One {
             shards,
             room_secret: RoomKey::new(SECRET),
             limits,
+            rooms: RoomPolicies::default(),
             stats: stats.clone(),
         };
         One {
