@@ -83,6 +83,7 @@ async fn serve_here(settings: &Settings, plan: &Plan, log: &Log) -> Result<Outco
         policy: Arc::new(Policy {
             limits: plan.limits.clone(),
             rooms: settings.room_policies(),
+            tcp: settings.tcp(),
         }),
         connections_max: usize::try_from(settings.connections_max.0).unwrap_or(usize::MAX),
         descriptors_max,

@@ -341,7 +341,7 @@ fn run(seat: Seat, table: Table, pinned: io::Result<()>) -> io::Result<()> {
             source,
         });
     }
-    let bound = match Bound::new(seat.address) {
+    let bound = match Bound::new(seat.address, config.policy.tcp) {
         Ok(bound) => bound,
         Err(source) => {
             return fail(StartError::Listen {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use ringmain_core::{Limits, RoomPolicies, Rules};
+use ringmain_rt::TcpOptions;
 
 /// Policies that may wait for a shard. It takes them at each turn, and only the newest counts.
 const WAITING_MAX: usize = 4;
@@ -16,6 +17,8 @@ pub struct Policy {
     pub limits: Limits,
     /// What is set for rooms.
     pub rooms: RoomPolicies,
+    /// What the system does for connections that are accepted from now on.
+    pub tcp: TcpOptions,
 }
 
 impl Policy {

@@ -212,6 +212,9 @@ impl Shell {
     fn take_policy(&self, core: &mut ShardCore, now: Tick) {
         if let Some(policy) = self.policies.newest() {
             core.handle(now, Input::Configure(Box::new(policy.rules())));
+            if let Err(error) = self.listener.set_options(policy.tcp) {
+                tracing::warn!(%error, "new connections keep the TCP options that were set before");
+            }
             self.policy.replace(policy);
         }
     }

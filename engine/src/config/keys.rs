@@ -142,7 +142,7 @@ const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
 
 /// All keys, in the order in which they are shown.
-pub const KEYS: [Key; 21] = [
+pub const KEYS: [Key; 24] = [
     key!(
         listen,
         "Where clients connect. Port 0: any free one, named at start.",
@@ -210,7 +210,7 @@ pub const KEYS: [Key; 21] = [
     ),
     key!(
         slow_consumer,
-        "What becomes of a room's member that reads too slowly. disconnect: it is closed, as `outbox_soft_bytes` says.\ndrop_oldest: the oldest messages that wait for it are dropped. keep_latest: only the newest waits for it.\nDrops are counted (ringmain_dropped). Rooms can have their own: see [[rooms]].",
+        "What becomes of a room's member that reads too slowly. disconnect: it is closed, as `outbox_soft_bytes` says.\ndrop_oldest: the oldest messages that wait for it are dropped. keep_latest: only the newest waits for it.\nDrops are counted (ringmain_drops_total). Rooms can have their own: see [[rooms]].",
         text: "disconnect, drop_oldest or keep_latest"
     ),
     key!(
@@ -237,6 +237,21 @@ pub const KEYS: [Key; 21] = [
         close_handshake_seconds,
         "Time that a client has to answer a close.",
         Seconds: 0.1, 600
+    ),
+    key!(
+        lifetime_seconds,
+        "Time after which a client is closed with 1001 and told to come back at once, less up to a tenth, so that those\nthat came together do not return together: connections spread over new nodes.",
+        Seconds: 1, 31_536_000, zero: "none"
+    ),
+    key!(
+        tcp_user_timeout_seconds,
+        "Time after which the system gives up a connection whose client acknowledges nothing, or takes nothing\n(TCP_USER_TIMEOUT). For connections made from now on.",
+        Seconds: 1, 86_400, zero: "as the system has it"
+    ),
+    key!(
+        tcp_notsent_bytes_max,
+        "Bytes that may wait in the kernel for a client that reads slowly (TCP_NOTSENT_LOWAT); what is beyond waits in\nits outbox, where it counts and can be dropped. For connections made from now on.",
+        Bytes: 4 * KIB, MESSAGE_BYTES_CEILING, zero: "as the system has it, net.ipv4.tcp_notsent_lowat"
     ),
     key!(
         log,

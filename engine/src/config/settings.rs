@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use ringmain_core::{Limits, RoomSettings};
-use ringmain_rt::IoChoice;
+use ringmain_rt::{IoChoice, TcpOptions};
 use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -37,6 +37,9 @@ pub struct Settings {
     pub heartbeat_seconds: Seconds,
     pub pong_wait_seconds: Seconds,
     pub close_handshake_seconds: Seconds,
+    pub lifetime_seconds: Seconds,
+    pub tcp_user_timeout_seconds: Seconds,
+    pub tcp_notsent_bytes_max: ByteSize,
     pub log: LogFilter,
     pub log_format: LogFormat,
     #[serde(skip)]
@@ -67,6 +70,9 @@ impl Default for Settings {
             heartbeat_seconds: seconds(limits.heartbeat_ms),
             pong_wait_seconds: seconds(limits.pong_wait_ms),
             close_handshake_seconds: seconds(limits.close_handshake_ms),
+            lifetime_seconds: seconds(limits.lifetime_ms),
+            tcp_user_timeout_seconds: Seconds(30.0),
+            tcp_notsent_bytes_max: ByteSize(0),
             log: LogFilter::level(LevelFilter::INFO),
             log_format: LogFormat::Text,
             sections: Sections::default(),
@@ -86,7 +92,19 @@ impl Settings {
             heartbeat_ms: self.heartbeat_seconds.milliseconds(),
             pong_wait_ms: self.pong_wait_seconds.milliseconds(),
             close_handshake_ms: self.close_handshake_seconds.milliseconds(),
+            lifetime_ms: self.lifetime_seconds.milliseconds(),
             memory_bytes_max,
+        }
+    }
+}
+
+impl Settings {
+    /// What the system does for connections.
+    pub fn tcp(&self) -> TcpOptions {
+        let milliseconds = self.tcp_user_timeout_seconds.milliseconds();
+        TcpOptions {
+            user_timeout_ms: u32::try_from(milliseconds).unwrap_or(u32::MAX),
+            notsent_bytes_max: u32::try_from(self.tcp_notsent_bytes_max.0).unwrap_or(u32::MAX),
         }
     }
 }

@@ -86,6 +86,8 @@ pub struct Limits {
     pub pong_wait_ms: u64,
     /// How long the peer has to answer a close frame.
     pub close_handshake_ms: u64,
+    /// How long a connection may live, less up to a tenth; 0 for ever.
+    pub lifetime_ms: u64,
     /// What outboxes, unfinished messages and lanes of this shard may hold together.
     pub memory_bytes_max: usize,
 }
@@ -101,6 +103,7 @@ impl Default for Limits {
             heartbeat_ms: 25_000,
             pong_wait_ms: 10_000,
             close_handshake_ms: 5_000,
+            lifetime_ms: 0,
             memory_bytes_max: 256 * MIB,
         }
     }

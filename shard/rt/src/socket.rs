@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use monoio::net::udp::UdpSocket;
 
@@ -67,6 +68,31 @@ impl Socket {
     }
 }
 
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor is open while the socket lives, which the result borrows.
+        unsafe { BorrowedFd::borrow_raw(self.fd()) }
+    }
+}
+
+/// What the system does for the connections of a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpOptions {
+    /// How long a peer may leave sent bytes unacknowledged, or its window closed, before the connection is given up, in
+    /// milliseconds (TCP_USER_TIMEOUT); 0 as the system has it.
+    pub user_timeout_ms: u32,
+    /// Bytes that may wait in a socket beyond what is under way to its peer (TCP_NOTSENT_LOWAT); 0 as the system has it.
+    pub notsent_bytes_max: u32,
+}
+
+impl TcpOptions {
+    fn set(self, socket: &socket2::Socket) -> io::Result<()> {
+        let timeout = Duration::from_millis(self.user_timeout_ms.into());
+        socket.set_tcp_user_timeout(Some(timeout))?;
+        socket.set_tcp_notsent_lowat(self.notsent_bytes_max)
+    }
+}
+
 /// A listener of one thread.
 pub struct Listener {
     socket: Socket,
@@ -104,13 +130,14 @@ impl Bound {
     ///
     /// # Errors
     /// The address is in use by a socket that does not share it.
-    pub fn new(address: SocketAddr) -> io::Result<Self> {
+    pub fn new(address: SocketAddr, options: TcpOptions) -> io::Result<Self> {
         let socket = stream_socket(address)?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
         socket.set_nonblocking(true)?;
-        // Accepted sockets inherit it.
+        // Accepted sockets inherit these.
         socket.set_tcp_nodelay(true)?;
+        options.set(&socket)?;
         socket.bind(&address.into())?;
         Ok(Bound(socket))
     }
@@ -131,6 +158,14 @@ impl Listener {
     /// Waits until a connection is to be accepted.
     pub async fn readable(&self) -> io::Result<()> {
         self.socket.readable().await
+    }
+
+    /// Sets what the system does for connections that are made from now on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn set_options(&self, options: TcpOptions) -> io::Result<()> {
+        options.set(&socket2::SockRef::from(&self.socket))
     }
 
     /// Stops listening: who waits to be accepted is reset, and a pending

@@ -51,6 +51,7 @@ impl ShardCore {
             return;
         }
         connection.stage = Stage::Open;
+        connection.opened = now;
         connection.heard(now);
         let http_is_sent = connection.http.is_none();
         self.schedule(now, conn);

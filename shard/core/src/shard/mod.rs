@@ -7,6 +7,7 @@ mod lifecycle;
 mod publish;
 mod receive;
 mod rooms;
+mod slow;
 mod timers;
 mod write;
 
@@ -295,7 +296,7 @@ impl ShardCore {
             Input::HttpDone { conn } => self.http_done(now, conn),
             Input::Upgraded { conn } => self.upgraded(now, conn),
             Input::Received { conn, bytes } => self.received(now, conn, bytes),
-            Input::Writable { conn } => self.writable(conn),
+            Input::Writable { conn } => self.writable(now, conn),
             Input::Ended { conn } => self.ended(conn),
             Input::Configure(rules) => self.configure(*rules),
             Input::Frame(frame) => self.frame(frame),
