@@ -11,7 +11,7 @@ use ringmain_tuning::settings::{CONNECTIONS_DEFAULT, CONNECTIONS_MAX};
 use crate::config::Layer;
 use crate::config::cpus::CpuSelection;
 use crate::config::value::{
-    Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds,
+    Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds, SlowConsumer,
 };
 
 const EXAMPLES: &str = "\
@@ -221,6 +221,12 @@ pub struct ServeFlags {
     /// Silence after which a client is pinged [default: 25]
     #[arg(long, value_name = "SECONDS")]
     pub heartbeat_seconds: Option<Seconds>,
+    /// What becomes of a member that reads too slowly: disconnect, drop_oldest or keep_latest [default: disconnect]
+    #[arg(long, value_name = "POLICY")]
+    pub slow_consumer: Option<SlowConsumer>,
+    /// Time after which a client is told to connect again, less up to a tenth; 0 for never [default: 0]
+    #[arg(long, value_name = "SECONDS")]
+    pub lifetime_seconds: Option<Seconds>,
     /// What is logged: a level, or levels by target [default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<LogFilter>,
@@ -251,6 +257,8 @@ impl ServeFlags {
             memory_bytes_max,
             backlog,
             heartbeat_seconds,
+            slow_consumer,
+            lifetime_seconds,
             log,
             log_format
         );
@@ -304,14 +312,14 @@ mod tests {
     fn every_flag_sets_its_key() {
         let arguments = "ringmain --listen [::1]:1 --admin off --shards 2 --cpus 0-1 --io epoll \
             --message-bytes-max 1MiB --connections-max 5 --memory-max 1GiB --backlog 6 \
-            --heartbeat-seconds 0.5 --log warn --log-format json";
+            --heartbeat-seconds 0.5 --slow-consumer drop_oldest --lifetime-seconds 60 --log warn --log-format json";
         let cli = Cli::try_parse_from(arguments.split_whitespace()).unwrap();
         let config = Config::merge(&[cli.serve.layer()]).unwrap();
         let default = Settings::default();
         let changed = crate::config::keys::KEYS
             .iter()
             .filter(|key| (key.show)(&config.settings) != (key.show)(&default));
-        assert_eq!(changed.count(), 12);
+        assert_eq!(changed.count(), 14);
         assert_eq!(
             config.origin("memory_bytes_max").to_string(),
             "--memory-bytes-max"

@@ -196,3 +196,41 @@ impl Listener {
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::Backend;
+
+    /// The kernel's word for it: no call a connection is needed.
+    #[test]
+    fn accepted_sockets_have_the_listeners_options_also_after_they_change() {
+        let first = TcpOptions {
+            user_timeout_ms: 12_345,
+            notsent_bytes_max: 65_432,
+        };
+        let second = TcpOptions {
+            user_timeout_ms: 54_321,
+            notsent_bytes_max: 0,
+        };
+        crate::driver::run(Backend::Epoll, async move {
+            let address = reserve("127.0.0.1:0".parse().unwrap()).unwrap();
+            let listener = Bound::new(address, first).unwrap().listen(16).unwrap();
+            for options in [first, second] {
+                listener.set_options(options).unwrap();
+                let _client = TcpStream::connect(address).unwrap();
+                listener.readable().await.unwrap();
+                let accepted = listener.accept().unwrap();
+                let socket = socket2::SockRef::from(&accepted);
+                let timeout = Duration::from_millis(options.user_timeout_ms.into());
+                assert_eq!(socket.tcp_user_timeout().unwrap(), Some(timeout));
+                let notsent = socket.tcp_notsent_lowat().unwrap();
+                assert_eq!(notsent, options.notsent_bytes_max);
+                assert!(socket.tcp_nodelay().unwrap());
+            }
+        })
+        .unwrap();
+    }
+}

@@ -2,6 +2,8 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
 mod harness;
+mod lifetime;
+mod slow;
 
 use bytes::Bytes;
 use harness::{One, Seen};
