@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import compare, counts, fairness, generator, idle, million, shards
+from . import compare, counts, fairness, generator, idle, million, shards, slow
 from .failure import Failure
 from .outcome import conditions, say, write_json, write_markdown
 
@@ -13,6 +13,7 @@ COMMANDS = {
     "compare": compare,
     "idle": idle,
     "fairness": fairness,
+    "slow": slow,
     "shards": shards,
     "load": generator,
     "million": million,

@@ -3,12 +3,13 @@
 import sys
 import tempfile
 import unittest
+import unittest.mock
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from harness import command, counts, hold, memory, million, outcome, plot, report, scenarios  # noqa: E402
+from harness import command, counts, hold, memory, million, outcome, plot, report, scenarios, slow  # noqa: E402
 from harness.failure import Failure  # noqa: E402
 from harness.load import Run  # noqa: E402
 from harness.table import Table  # noqa: E402
@@ -93,6 +94,39 @@ class Report(unittest.TestCase):
         text = plot.ratios([results(engine=run(100, 5), floor=run(110, 4), uws=run(1, 1000))])
         titles = [element.text for element in ElementTree.fromstring(text).iter() if element.tag.endswith("title")]
         self.assertEqual(titles, ["floor: 0.91", "uws: 100.00", "floor: 1.25", "uws: 0.01"])
+
+
+class Slow(unittest.TestCase):
+    def outcome(self, with_stuck: list[float], faults: dict[str, int]) -> outcome.Outcome:
+        options = command._parser().parse_args(["slow", "--policies", "drop_oldest"])
+        rounds = {
+            False: [slow.Round(1.0, 4.0, 9.0, 1e5, 0, 0, {})] * 3,
+            True: [slow.Round(1.0, p99, 9.0, 1e5, 0, 70, faults) for p99 in with_stuck],
+        }
+        return slow.outcome(options, {"drop_oldest": rounds}, [])
+
+    def test_the_median_of_the_rounds_is_held_against_what_is_wanted(self):
+        good = self.outcome([4.9, 5.0, 90.0], {})
+        self.assertEqual(good.status, 0)
+        self.assertEqual(good.document["drop_oldest"]["p99_ratio"], 1.25)
+        bad = self.outcome([4.9, 5.1, 5.2], {})
+        self.assertEqual(bad.status, 1)
+        self.assertIn("MISSED", bad.text())
+
+    def test_a_loss_of_those_who_read_makes_it_invalid(self):
+        lost = self.outcome([4.0, 4.0, 4.0], {"lost": 1})
+        self.assertEqual(lost.status, 1)
+        self.assertIn("INVALID: lost", lost.text())
+
+    def test_one_member_is_stuck_or_none(self):
+        options = command._parser().parse_args(["slow", "--members", "777"])
+        server = unittest.mock.Mock()
+        server.url = lambda path: path
+        words = slow._words(options, server, True)
+        share = float(words[words.index("--slow-share") + 1])
+        self.assertEqual(round(share * 778), 1)
+        words = slow._words(options, server, False)
+        self.assertEqual(float(words[words.index("--slow-share") + 1]), 0)
 
 
 class Outcome(unittest.TestCase):

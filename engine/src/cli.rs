@@ -11,7 +11,7 @@ use ringmain_tuning::settings::{CONNECTIONS_DEFAULT, CONNECTIONS_MAX};
 use crate::config::Layer;
 use crate::config::cpus::CpuSelection;
 use crate::config::value::{
-    Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds,
+    Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds, SlowConsumer,
 };
 
 const EXAMPLES: &str = "\
@@ -229,6 +229,12 @@ pub struct ServeFlags {
     /// Time over which a drain closes the connections; 0 for at once [default: 60]
     #[arg(long, value_name = "SECONDS")]
     pub drain_seconds: Option<Seconds>,
+    /// What becomes of a member that reads too slowly: disconnect, drop_oldest or keep_latest [default: disconnect]
+    #[arg(long, value_name = "POLICY")]
+    pub slow_consumer: Option<SlowConsumer>,
+    /// Time after which a client is told to connect again, less up to a tenth; 0 for never [default: 0]
+    #[arg(long, value_name = "SECONDS")]
+    pub lifetime_seconds: Option<Seconds>,
     /// What is logged: a level, or levels by target [default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<LogFilter>,
@@ -261,6 +267,8 @@ impl ServeFlags {
             heartbeat_seconds,
             ready_delay_seconds,
             drain_seconds,
+            slow_consumer,
+            lifetime_seconds,
             log,
             log_format
         );
@@ -314,7 +322,8 @@ mod tests {
     fn every_flag_sets_its_key() {
         let arguments = "ringmain --listen [::1]:1 --admin off --shards 2 --cpus 0-1 --io epoll \
             --message-bytes-max 1MiB --connections-max 5 --memory-max 1GiB --backlog 6 \
-            --heartbeat-seconds 0.5 --ready-delay 3 --drain-seconds 4 --log warn --log-format json";
+            --heartbeat-seconds 0.5 --ready-delay 3 --drain-seconds 4 --slow-consumer drop_oldest \
+            --lifetime-seconds 60 --log warn --log-format json";
         let cli = Cli::try_parse_from(arguments.split_whitespace()).unwrap();
         let config = Config::merge(&[cli.serve.layer()]).unwrap();
         let default = Settings::default();

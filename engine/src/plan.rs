@@ -56,6 +56,18 @@ pub enum PlanError {
         /// What each needs.
         needed: u64,
     },
+    /// More would wait for a slow consumer than lets it be read.
+    #[error(
+        "`{key}` is {bytes}; at most `outbox_soft_bytes`, which is {outbox}, may wait for a member: lower the one, or raise the other"
+    )]
+    QueueTooLarge {
+        /// The queue's key.
+        key: String,
+        /// Its value.
+        bytes: ByteSize,
+        /// The bound.
+        outbox: ByteSize,
+    },
     /// The public and the admin address are one.
     #[error(
         "`listen` and `admin` are both {0}: choose another port for one of them, or `admin = \"off\"`"
@@ -85,6 +97,10 @@ impl Plan {
     }
 
     fn on(cpus: Vec<usize>, settings: &Settings, host: &Host) -> Result<Self, PlanError> {
+        if let Some((key, bytes)) = settings.queue_above_outbox() {
+            let outbox = settings.outbox_soft_bytes;
+            return Err(PlanError::QueueTooLarge { key, bytes, outbox });
+        }
         let (memory_bytes_max, memory_reason) = memory(settings, host.memory)?;
         let shards = cpus.len();
         let share = memory_bytes_max / shards as u64;

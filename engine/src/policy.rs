@@ -16,6 +16,8 @@ pub enum PolicyError {}
 pub fn policy(settings: &Settings, plan: &Plan) -> Result<Policy, PolicyError> {
     Ok(Policy {
         limits: plan.limits.clone(),
+        rooms: settings.room_policies(),
+        tcp: settings.tcp(),
         connections_max: usize::try_from(settings.connections_max.0).unwrap_or(usize::MAX),
     })
 }

@@ -343,7 +343,7 @@ fn run(seat: Seat, table: Table, pinned: io::Result<()>) -> io::Result<()> {
             source,
         });
     }
-    let bound = match Bound::new(seat.address) {
+    let bound = match Bound::new(seat.address, config.policy.tcp) {
         Ok(bound) => bound,
         Err(source) => {
             return fail(StartError::Listen {
@@ -439,6 +439,7 @@ async fn serve(
         shards: port.shards(),
         room_secret: config.room_secret,
         limits: config.policy.limits.clone(),
+        rooms: config.policy.rooms.clone(),
         stats: node_stats[index].clone(),
     };
     let shell = Rc::new(Shell::new(ShellParts {

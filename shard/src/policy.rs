@@ -5,19 +5,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use ringmain_core::Limits;
+use ringmain_core::{Limits, RoomPolicies, Rules};
+use ringmain_rt::TcpOptions;
 
 /// Policies that may wait for a shard. It takes them at each turn, and only the newest counts.
 const WAITING_MAX: usize = 4;
 
 /// All that a shard goes by and that may be exchanged while it runs. A shard takes a new one between two turns,
 /// so that nothing that it does sees half of each.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// The bounds of each shard; of the memory, each one's share.
     pub limits: Limits,
     /// Connections that the whole node may have.
     pub connections_max: usize,
+    /// What is set for rooms.
+    pub rooms: RoomPolicies,
+    /// What the system does for connections that are accepted from now on.
+    pub tcp: TcpOptions,
+}
+
+impl Policy {
+    /// What of it the core goes by.
+    pub(crate) fn rules(&self) -> Rules {
+        Rules {
+            limits: self.limits.clone(),
+            rooms: self.rooms.clone(),
+        }
+    }
 }
 
 /// Number of a policy, counted from the start: the one that a node starts with is 0.

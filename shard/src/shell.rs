@@ -223,8 +223,10 @@ impl Shell {
 
     fn take_policy(&self, core: &mut ShardCore, now: Tick) {
         if let Some(policy) = self.policies.newest() {
-            let limits = Box::new(policy.limits.clone());
-            core.handle(now, Input::Configure(limits));
+            core.handle(now, Input::Configure(Box::new(policy.rules())));
+            if let Err(error) = self.listening.listener().set_options(policy.tcp) {
+                tracing::warn!(%error, "new connections keep the TCP options that were set before");
+            }
             self.policy.replace(policy);
             self.policies.took();
         }

@@ -75,6 +75,7 @@ fn connections_max_holds_for_the_node() {
             Arc::new(Policy {
                 limits,
                 connections_max,
+                ..Policy::default()
             })
         };
         let mut node = ringmain_shard::start(NodeConfig {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ringmain_core::limits::TURN_WRITES_MAX;
 use ringmain_core::shard::{Input, ShardConfig};
-use ringmain_core::{ConnId, Limits, ShardCore, ShardStats, Target, Tick, WriteOutcome};
+use ringmain_core::{
+    ConnId, Limits, RoomPolicies, ShardCore, ShardStats, Target, Tick, WriteOutcome,
+};
 use ringmain_proto::ws::Opcode;
 use ringmain_proto::ws::encode::write_masked_frame;
 use ringmain_router::{PeerId, RoomKey, RoomName};
@@ -43,6 +45,7 @@ impl OneCore {
             shards: 1,
             room_secret: RoomKey::new([5; 16]),
             limits: Limits::default(),
+            rooms: RoomPolicies::default(),
             stats: Arc::new(ShardStats::default()),
         };
         Self {

@@ -61,11 +61,7 @@ impl Key {
     pub fn is_out_of_range(&self, settings: &Settings) -> bool {
         match &self.allowed {
             Allowed::Text(_) => false,
-            Allowed::Number(range) => {
-                let value = (range.get)(settings);
-                let is_zero = range.zero.is_some() && value == 0.0;
-                !is_zero && !(range.min..=range.max).contains(&value)
-            }
+            Allowed::Number(range) => !range.contains((range.get)(settings)),
         }
     }
 
@@ -105,19 +101,28 @@ impl fmt::Display for Allowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Allowed::Text(words) => f.write_str(words),
-            Allowed::Number(range) => {
-                let (min, max) = (range.show(range.min), range.show(range.max));
-                write!(f, "{min} to {max}")?;
-                match range.zero {
-                    Some(meaning) => write!(f, ", or 0: {meaning}"),
-                    None => Ok(()),
-                }
-            }
+            Allowed::Number(range) => range.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (min, max) = (self.show(self.min), self.show(self.max));
+        write!(f, "{min} to {max}")?;
+        match self.zero {
+            Some(meaning) => write!(f, ", or 0: {meaning}"),
+            None => Ok(()),
         }
     }
 }
 
 impl Range {
+    fn contains(&self, value: f64) -> bool {
+        let is_zero = self.zero.is_some() && value == 0.0;
+        is_zero || (self.min..=self.max).contains(&value)
+    }
+
     fn show(&self, value: f64) -> String {
         match self.unit {
             Unit::Count => value.to_string(),
@@ -173,7 +178,7 @@ const TIB: u64 = 1 << 40;
 
 /// All keys, in the order in which they are shown. Those that only a restart can change say so; whatever
 /// else is added here has to be found by a reload in what the shards go by.
-pub const KEYS: [Key; 20] = [
+pub const KEYS: [Key; 26] = [
     key!(
         listen,
         "Where clients connect. Port 0: any free one, named at start.",
@@ -246,6 +251,21 @@ pub const KEYS: [Key; 20] = [
         Seconds: 0.1, 600
     ),
     key!(
+        slow_consumer,
+        "What becomes of a room's member that reads too slowly. disconnect: it is closed, as `outbox_soft_bytes` says.\ndrop_oldest: the oldest messages that wait for it are dropped. keep_latest: only the newest waits for it.\nDrops are counted (ringmain_drops_total). Rooms can have their own: see [[rooms]].",
+        text: "disconnect, drop_oldest or keep_latest"
+    ),
+    key!(
+        queue_bytes_max,
+        "With drop_oldest: what may wait for a member that reads too slowly; at most `outbox_soft_bytes`. The newest\nmessage is always let in.",
+        Bytes: KIB, MESSAGE_BYTES_CEILING, zero: "as `outbox_soft_bytes`"
+    ),
+    key!(
+        queue_messages_max,
+        "With drop_oldest: messages that may wait for a member that reads too slowly.",
+        Count: 1, 1_000_000
+    ),
+    key!(
         heartbeat_seconds,
         "Silence after which a client is pinged, give or take a tenth.",
         Seconds: 0.1, 86_400
@@ -271,6 +291,21 @@ pub const KEYS: [Key; 20] = [
         Seconds: 0, 3_600
     ),
     key!(
+        lifetime_seconds,
+        "Time after which a client is closed with 1001 and told to come back at once, less up to a tenth, so that those\nthat came together do not return together: connections spread over new nodes.",
+        Seconds: 1, 31_536_000, zero: "none"
+    ),
+    key!(
+        tcp_user_timeout_seconds,
+        "Time after which the system gives up a connection whose client acknowledges nothing, or takes nothing\n(TCP_USER_TIMEOUT). For connections made from now on.",
+        Seconds: 1, 86_400, zero: "as the system has it"
+    ),
+    key!(
+        tcp_notsent_bytes_max,
+        "Bytes that may wait in the kernel for a client that reads slowly (TCP_NOTSENT_LOWAT); what is beyond waits in\nits outbox, where it counts and can be dropped. For connections made from now on.",
+        Bytes: 4 * KIB, MESSAGE_BYTES_CEILING, zero: "as the system has it, net.ipv4.tcp_notsent_lowat"
+    ),
+    key!(
         log,
         "What is logged to stderr.",
         text: "off, error, warn, info, debug or trace, or levels by target, such as info,ringmain_shard=debug"
@@ -282,6 +317,18 @@ pub const KEYS: [Key; 20] = [
     )
     .restart(),
 ];
+
+/// Whether a key allows a number; if not, what is wrong with it. For sections, whose keys mean the same.
+pub fn allows(name: &str, value: f64) -> Result<(), String> {
+    let Some(Allowed::Number(range)) = find(name).map(|key| &key.allowed) else {
+        return Ok(());
+    };
+    if range.contains(value) {
+        return Ok(());
+    }
+    let text = range.show(value);
+    Err(format!("it is {text}; allowed: {range}"))
+}
 
 /// The key of this name.
 pub fn find(name: &str) -> Option<&'static Key> {

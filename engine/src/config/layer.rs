@@ -10,6 +10,7 @@ use figment::{Metadata, Profile, Provider};
 use toml::de::DeTable;
 
 use super::keys::{self, KEYS};
+use super::sections::{Places, Sections, Source};
 use super::settings::Settings;
 use super::{ConfigError, Problems};
 
@@ -50,10 +51,12 @@ impl fmt::Display for Origin {
 }
 
 /// The values of one source, by key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layer {
     name: &'static str,
     entries: BTreeMap<String, (String, Origin)>,
+    /// Of a file alone.
+    sections: Option<(Sections, Places)>,
 }
 
 impl Layer {
@@ -64,6 +67,7 @@ impl Layer {
         Layer {
             name: "defaults",
             entries: KEYS.iter().map(entry).collect(),
+            sections: None,
         }
     }
 
@@ -96,13 +100,14 @@ impl Layer {
             ..Layer::default()
         };
         let mut problems = Problems::default();
-        for (key, _) in places.get_ref() {
-            let line = text[..key.span().start].matches('\n').count() + 1;
+        let source = Source { path, text };
+        let (mut sections, mut tables) = (Sections::default(), Places::new());
+        for (key, value) in places.get_ref() {
             let name: &str = key.get_ref();
-            let origin = Origin::File {
-                path: path.to_owned(),
-                line,
-            };
+            if sections.take(&source, name, value, &mut tables, &mut problems) {
+                continue;
+            }
+            let origin = source.origin(key.span().start);
             let value = values.get(name).map(plain_text);
             match (keys::find(name), value) {
                 (None, _) => problems.push(ConfigError::UnknownKey {
@@ -119,6 +124,7 @@ impl Layer {
                 }),
             }
         }
+        layer.sections = Some((sections, tables));
         problems.none_or(layer)
     }
 
@@ -171,12 +177,18 @@ impl Layer {
         Layer {
             name: "flags",
             entries: values.map(entry).collect(),
+            sections: None,
         }
     }
 
     /// Where a key was set, if in this layer.
     pub fn origin(&self, key: &str) -> Option<&Origin> {
         self.entries.get(key).map(|(_, origin)| origin)
+    }
+
+    /// The sections of a file, and where their tables stand.
+    pub fn sections(&self) -> Option<&(Sections, Places)> {
+        self.sections.as_ref()
     }
 
     /// Its name in the merged configuration.

@@ -4,6 +4,7 @@ pub mod cpus;
 pub mod keys;
 pub mod layer;
 pub mod render;
+pub mod sections;
 pub mod settings;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ pub use layer::{Layer, Origin};
 pub use settings::Settings;
 
 use keys::KEYS;
+use sections::Places;
 
 /// The effective settings, and where each was set.
 #[derive(Clone, Debug)]
@@ -27,6 +29,7 @@ pub struct Config {
     /// The values.
     pub settings: Settings,
     origins: BTreeMap<&'static str, Origin>,
+    places: Places,
 }
 
 /// One thing that is wrong with the configuration.
@@ -135,7 +138,7 @@ impl Config {
             let origin = layer.and_then(|layer| layer.origin(key));
             origin.cloned().unwrap_or(Origin::Default)
         };
-        let settings = merged.extract().map_err(|error| {
+        let mut settings: Settings = merged.extract().map_err(|error| {
             let key = error.path.join(".");
             ConfigError::Value {
                 origin: origin(&key),
@@ -143,8 +146,14 @@ impl Config {
                 key,
             }
         })?;
+        let mut places = Places::new();
+        if let Some((sections, at)) = layers.iter().rev().find_map(|layer| layer.sections()) {
+            settings.sections = sections.clone();
+            places = at.clone();
+        }
         let config = Config {
             settings,
+            places,
             origins: KEYS
                 .iter()
                 .map(|key| (key.name, origin(key.name)))
@@ -167,6 +176,11 @@ impl Config {
             });
         }
         problems.none_or(self)
+    }
+
+    /// Where the tables of sections stand.
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
     /// Where a key was set.

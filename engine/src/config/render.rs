@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::keys::KEYS;
+use super::sections::Sections;
 use super::{Config, Settings};
 
 /// A configuration file with all keys, what they mean and allow, and these values.
@@ -22,14 +23,17 @@ pub fn template(settings: &Settings) -> String {
         }
         let _ = writeln!(text, "{} = {}", key.name, key.toml(settings));
     }
-    text
+    text + &Sections::examples()
 }
 
 /// The effective values, and where each was set.
 pub fn effective(config: &Config) -> String {
-    let lines = KEYS.iter().map(|key| {
-        let value = format!("{} = {}", key.name, key.told_toml(&config.settings));
-        format!("{value:<42} # {}\n", config.origin(key.name))
-    });
-    lines.collect()
+    let lines: String = KEYS
+        .iter()
+        .map(|key| {
+            let value = format!("{} = {}", key.name, key.told_toml(&config.settings));
+            format!("{value:<42} # {}\n", config.origin(key.name))
+        })
+        .collect();
+    lines + &config.settings.sections.toml(config.places())
 }

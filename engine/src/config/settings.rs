@@ -2,13 +2,16 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use ringmain_core::Limits;
-use ringmain_rt::IoChoice;
+use ringmain_core::{Limits, RoomSettings};
+use ringmain_rt::{IoChoice, TcpOptions};
 use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::cpus::CpuSelection;
-use super::value::{Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds};
+use super::sections::Sections;
+use super::value::{
+    Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds, SlowConsumer,
+};
 
 /// One field a key; [`KEYS`](super::keys::KEYS) says what each means and allows.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -28,18 +31,26 @@ pub struct Settings {
     pub handshake_seconds: Seconds,
     pub outbox_soft_bytes: ByteSize,
     pub outbox_soft_seconds: Seconds,
+    pub slow_consumer: SlowConsumer,
+    pub queue_bytes_max: ByteSize,
+    pub queue_messages_max: Count,
     pub heartbeat_seconds: Seconds,
     pub pong_wait_seconds: Seconds,
     pub close_handshake_seconds: Seconds,
     pub ready_delay_seconds: Seconds,
     pub drain_seconds: Seconds,
+    pub lifetime_seconds: Seconds,
+    pub tcp_user_timeout_seconds: Seconds,
+    pub tcp_notsent_bytes_max: ByteSize,
     pub log: LogFilter,
     pub log_format: LogFormat,
+    #[serde(skip)]
+    pub sections: Sections,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        let limits = Limits::default();
+        let (limits, rooms) = (Limits::default(), RoomSettings::default());
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Settings {
             listen: Address(local(8000)),
@@ -55,13 +66,20 @@ impl Default for Settings {
             handshake_seconds: seconds(limits.handshake_ms),
             outbox_soft_bytes: bytes(limits.outbox_soft_bytes),
             outbox_soft_seconds: seconds(limits.outbox_soft_ms),
+            slow_consumer: SlowConsumer(rooms.slow_consumer),
+            queue_bytes_max: ByteSize(0),
+            queue_messages_max: Count(rooms.queue_messages_max as u64),
             heartbeat_seconds: seconds(limits.heartbeat_ms),
             pong_wait_seconds: seconds(limits.pong_wait_ms),
             close_handshake_seconds: seconds(limits.close_handshake_ms),
             ready_delay_seconds: Seconds(0.0),
             drain_seconds: Seconds(60.0),
+            lifetime_seconds: seconds(limits.lifetime_ms),
+            tcp_user_timeout_seconds: Seconds(30.0),
+            tcp_notsent_bytes_max: ByteSize(0),
             log: LogFilter::level(LevelFilter::INFO),
             log_format: LogFormat::Text,
+            sections: Sections::default(),
         }
     }
 }
@@ -78,7 +96,19 @@ impl Settings {
             heartbeat_ms: self.heartbeat_seconds.milliseconds(),
             pong_wait_ms: self.pong_wait_seconds.milliseconds(),
             close_handshake_ms: self.close_handshake_seconds.milliseconds(),
+            lifetime_ms: self.lifetime_seconds.milliseconds(),
             memory_bytes_max,
+        }
+    }
+}
+
+impl Settings {
+    /// What the system does for connections.
+    pub fn tcp(&self) -> TcpOptions {
+        let milliseconds = self.tcp_user_timeout_seconds.milliseconds();
+        TcpOptions {
+            user_timeout_ms: u32::try_from(milliseconds).unwrap_or(u32::MAX),
+            notsent_bytes_max: u32::try_from(self.tcp_notsent_bytes_max.0).unwrap_or(u32::MAX),
         }
     }
 }
@@ -93,6 +123,8 @@ fn seconds(milliseconds: u64) -> Seconds {
 
 #[cfg(test)]
 mod tests {
+    use ringmain_core::RoomPolicies;
+
     use super::*;
 
     #[test]
@@ -100,5 +132,6 @@ mod tests {
         let default = Limits::default();
         let settings = Settings::default();
         assert_eq!(settings.limits(default.memory_bytes_max), default);
+        assert_eq!(settings.room_policies(), RoomPolicies::default());
     }
 }

@@ -208,3 +208,79 @@ fn the_effective_values_say_where_they_come_from() {
         config.settings
     );
 }
+
+#[test]
+fn sections_say_which_rooms_have_which_settings() {
+    use ringmain_core::SlowConsumer::{DropOldest, KeepLatest};
+    let text = "queue_messages_max = 7\n\n[[rooms]]\nmatch = 'chat:*'\nslow_consumer = 'drop_oldest'\n\
+        queue_bytes_max = 2048\n[[rooms]]\nmatch = '*'\nslow_consumer = 'keep_latest'\nqueue_bytes_max = '4KiB'\n";
+    let config = Config::merge(&[file(text).unwrap(), environment(&[]).unwrap()]).unwrap();
+    let policies = config.settings.room_policies();
+    let of = |name: &str| {
+        let name = ringmain_router::RoomName::new(name.as_bytes()).unwrap();
+        let settings = policies.of(&name);
+        (
+            settings.slow_consumer,
+            settings.queue_bytes_max,
+            settings.queue_messages_max,
+        )
+    };
+    assert_eq!(of("chat:a"), (DropOldest, 2048, 7));
+    assert_eq!(of("news"), (KeepLatest, 4096, 7));
+    let shown = render::effective(&config);
+    assert!(
+        shown.contains("[[rooms]] # test.toml, line 3\nmatch = \"chat:*\""),
+        "{shown}"
+    );
+    let again = Config::merge(&[file(&shown).unwrap()]).unwrap();
+    assert_eq!(again.settings, config.settings);
+}
+
+#[test]
+fn what_is_wrong_in_a_section_is_told_by_path_and_line() {
+    for (text, expected) in [
+        (
+            "[[rooms]]\nmatch = 'a'\n[[rooms]]\nmatch = 'b'\nslow = 1\n",
+            "`rooms[1].slow` (test.toml, line 5): unknown field `slow`",
+        ),
+        (
+            "[[rooms]]\nmatch = 'a'\nslow_consumer = 'never'\n",
+            "`rooms[0].slow_consumer` (test.toml, line 3): `never` is not `disconnect`, `drop_oldest` or `keep_latest`",
+        ),
+        (
+            "[[rooms]]\nmatch = ''\n",
+            "`rooms[0].match` (test.toml, line 2): a pattern is not empty",
+        ),
+        (
+            "\n[[rooms]]\nslow_consumer = 'disconnect'\n",
+            "`rooms[0]` (test.toml, line 2): missing field `match`",
+        ),
+        (
+            "[[rooms]]\nmatch = 'a'\nqueue_bytes_max = 17\n",
+            "`rooms[0].queue_bytes_max` (test.toml, line 3): it is 17; allowed: 1KiB to 64MiB, or 0",
+        ),
+        (
+            "[rooms]\nmatch = 'a'\n",
+            "`rooms` (test.toml, line 1): it is a list of tables: each begins with a line `[[rooms]]`",
+        ),
+    ] {
+        let found = refusal(file(text));
+        assert!(found.contains(expected), "{found}");
+    }
+    let many = "[[rooms]]\nmatch = 'a'\n".repeat(257);
+    let found = refusal(file(&many));
+    assert!(found.contains("at most 256 are allowed"), "{found}");
+}
+
+#[test]
+fn the_printed_examples_of_sections_are_right() {
+    let text = render::template(&Settings::default());
+    let (_, examples) = text.split_once("[[rooms]]\n").unwrap();
+    let uncommented: String = examples
+        .lines()
+        .map(|line| line.trim_start_matches("# ").to_owned() + "\n")
+        .collect();
+    let layer = file(&format!("[[rooms]]\n{uncommented}")).unwrap();
+    let config = Config::merge(&[layer]).unwrap();
+    assert_eq!(config.settings.sections.rooms.len(), 1);
+}

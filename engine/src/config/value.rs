@@ -30,12 +30,39 @@ macro_rules! deserialize_from_text {
     ($($type:ty),*) => {$(
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+                deserializer.deserialize_any($crate::config::value::TextVisitor)?.parse().map_err(de::Error::custom)
             }
         }
     )*};
 }
 pub(crate) use deserialize_from_text;
+
+/// Takes a string, or a number as its text.
+pub(crate) struct TextVisitor;
+
+impl de::Visitor<'_> for TextVisitor {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("one string or number")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+}
 
 deserialize_from_text!(
     Address,
@@ -45,7 +72,8 @@ deserialize_from_text!(
     Io,
     LogFilter,
     LogFormat,
-    Seconds
+    Seconds,
+    SlowConsumer
 );
 
 /// An address to listen on; port 0 for any that is free.
@@ -232,6 +260,38 @@ impl fmt::Display for Io {
             IoChoice::Auto => "auto",
             IoChoice::Uring => "uring",
             IoChoice::Epoll => "epoll",
+        })
+    }
+}
+
+/// What becomes of a room's member that reads too slowly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlowConsumer(pub ringmain_core::SlowConsumer);
+
+impl FromStr for SlowConsumer {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        use ringmain_core::SlowConsumer::{Disconnect, DropOldest, KeepLatest};
+        match text {
+            "disconnect" => Ok(SlowConsumer(Disconnect)),
+            "drop_oldest" => Ok(SlowConsumer(DropOldest)),
+            "keep_latest" => Ok(SlowConsumer(KeepLatest)),
+            _ => Err(ValueError::new(
+                text,
+                "`disconnect`, `drop_oldest` or `keep_latest`",
+            )),
+        }
+    }
+}
+
+impl fmt::Display for SlowConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use ringmain_core::SlowConsumer::{Disconnect, DropOldest, KeepLatest};
+        f.write_str(match self.0 {
+            Disconnect => "disconnect",
+            DropOldest => "drop_oldest",
+            KeepLatest => "keep_latest",
         })
     }
 }

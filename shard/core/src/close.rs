@@ -30,6 +30,8 @@ pub enum CloseReason {
     RoomRefused,
     /// The engine is stopping, as it does when it is to be started anew.
     Stopping,
+    /// The connection has lived as long as it may.
+    LifetimeOver,
 }
 
 /// What the catalogue says of a reason.
@@ -76,7 +78,7 @@ const fn entry(
 
 impl CloseReason {
     /// All reasons, in the order of their numbers.
-    pub const CATALOGUE: [CloseEntry; 13] = [
+    pub const CATALOGUE: [CloseEntry; 14] = [
         entry(
             CloseReason::PeerClosed,
             "peer_closed",
@@ -160,6 +162,13 @@ impl CloseReason {
             "stopping",
             Some(1012),
             "server restarts, reconnect",
+            Reconnect::Now,
+        ),
+        entry(
+            CloseReason::LifetimeOver,
+            "lifetime_over",
+            Some(1001),
+            "the connection has lived as long as it may: connect again at once",
             Reconnect::Now,
         ),
     ];

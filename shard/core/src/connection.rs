@@ -16,6 +16,8 @@ pub struct Connection {
     pub stage: Stage,
     /// When it was last heard or, while a ping waits for a sign of life, when that was sent.
     pub beat: Tick,
+    /// When it became a WebSocket: its lifetime runs from then.
+    pub opened: Tick,
     /// The session that it carries.
     pub session: Option<SessionId>,
     /// The unfinished part of its stream.
@@ -78,6 +80,7 @@ impl Connection {
         Connection {
             stage: Stage::Http,
             beat: now,
+            opened: now,
             session: None,
             parser: Parser::new(),
             unread: None,

@@ -21,6 +21,8 @@ struct Inner {
     /// A long payload, sent from where it lies.
     payload: Bytes,
     messages: u32,
+    /// A publication: may be dropped for a slow consumer, and nothing is put behind it.
+    is_publication: bool,
     meter: Meter,
 }
 
@@ -55,17 +57,31 @@ impl Encoded {
             head,
             payload,
             messages,
+            is_publication: false,
             meter: meter.clone(),
         }))
     }
 
-    /// Puts one more message behind these, if nobody else shares them and they stay short. Returns
-    /// whether it did.
+    /// Marks bytes that nobody shares yet as a publication, which may be dropped for a slow consumer.
+    pub fn into_publication(mut self) -> Self {
+        if let Some(inner) = Rc::get_mut(&mut self.0) {
+            inner.is_publication = true;
+        }
+        self
+    }
+
+    /// Whether it is a publication; control frames and replies are none.
+    pub fn is_publication(&self) -> bool {
+        self.0.is_publication
+    }
+
+    /// Puts one more message behind these, if they are no publication, nobody else shares them and they
+    /// stay short. Returns whether it did.
     pub fn append(&mut self, opcode: Opcode, payload: &[u8]) -> bool {
         let Some(inner) = Rc::get_mut(&mut self.0) else {
             return false;
         };
-        if !inner.payload.is_empty() || inner.head.len() + payload.len() > REPLY_BUFFER_BYTES_MAX {
+        if !inner.takes(payload.len()) {
             return false;
         }
         let before = inner.head.len();
@@ -77,6 +93,22 @@ impl Encoded {
         write_frame(&mut inner.head, opcode, payload);
         inner.messages += messages(opcode);
         inner.meter.hold(inner.head.len() - before);
+        true
+    }
+
+    /// Puts a copy of other bytes behind these, if neither is a publication, nobody else shares these, and they stay
+    /// short. Returns whether it did.
+    pub fn absorb(&mut self, other: &Encoded) -> bool {
+        let other = &*other.0;
+        let Some(inner) = Rc::get_mut(&mut self.0) else {
+            return false;
+        };
+        if other.is_publication || !other.payload.is_empty() || !inner.takes(other.head.len()) {
+            return false;
+        }
+        inner.head.extend_from_slice(&other.head);
+        inner.messages += other.messages;
+        inner.meter.hold(other.head.len());
         true
     }
 
@@ -103,6 +135,15 @@ impl Encoded {
     /// Messages among these bytes; control frames are none.
     pub fn messages(&self) -> u32 {
         self.0.messages
+    }
+}
+
+impl Inner {
+    /// Whether so many bytes may be put behind these.
+    fn takes(&self, bytes: usize) -> bool {
+        !self.is_publication
+            && self.payload.is_empty()
+            && self.head.len() + bytes <= REPLY_BUFFER_BYTES_MAX
     }
 }
 

@@ -24,6 +24,8 @@ pub const PING_FLUSH_LOOK_MS: u64 = 1_000;
 pub const TURN_DRAINS_MAX: usize = 512;
 /// At least this lies between two slices of a drain.
 pub const DRAIN_SLICE_MS: u64 = 20;
+/// Rooms to which one turn gives new settings.
+pub const TURN_ROOMS_CONFIGURED_MAX: u32 = 128;
 /// Largest holders closed in one turn when memory runs out.
 pub const TURN_EVICTIONS_MAX: usize = 16;
 /// Deliveries of one room before the next room has its turn.
@@ -88,6 +90,8 @@ pub struct Limits {
     pub pong_wait_ms: u64,
     /// How long the peer has to answer a close frame.
     pub close_handshake_ms: u64,
+    /// How long a connection may live, less up to a tenth; 0 for ever.
+    pub lifetime_ms: u64,
     /// What outboxes, unfinished messages and lanes of this shard may hold together.
     pub memory_bytes_max: usize,
 }
@@ -103,6 +107,7 @@ impl Default for Limits {
             heartbeat_ms: 25_000,
             pong_wait_ms: 10_000,
             close_handshake_ms: 5_000,
+            lifetime_ms: 0,
             memory_bytes_max: 256 * MIB,
         }
     }

@@ -211,6 +211,42 @@ impl Outbox {
         self.sent = sent as u32;
     }
 
+    /// Drops the oldest publications that have not begun to be sent, until no more than so many bytes and entries wait,
+    /// or the newest publication alone is left. Returns how many messages were dropped.
+    pub fn drop_oldest(&mut self, bytes_max: usize, entries_max: usize) -> u64 {
+        let Queue::Many(entries) = &mut self.queue else {
+            return 0;
+        };
+        let Some(mut newest) = entries.iter().rposition(Encoded::is_publication) else {
+            return 0;
+        };
+        let mut at = usize::from(self.sent > 0);
+        let mut dropped = 0;
+        while self.bytes as usize > bytes_max || entries.len() > entries_max {
+            while at < newest && !entries[at].is_publication() {
+                at += 1;
+            }
+            if at >= newest {
+                break;
+            }
+            if let Some(oldest) = entries.remove(at) {
+                self.bytes -= oldest.len() as u32;
+                dropped += u64::from(oldest.messages());
+                newest -= 1;
+            }
+            // The replies on both sides become one entry: what stays does not grow by entries, and the next search for
+            // the oldest is short.
+            if at > 0 && at < newest {
+                let after = entries[at].clone();
+                if entries[at - 1].absorb(&after) {
+                    entries.remove(at);
+                    newest -= 1;
+                }
+            }
+        }
+        dropped
+    }
+
     /// Drops what has not begun to be sent; a message of which the peer has a part stays, since the
     /// stream would be broken without the rest. Returns how many messages were dropped.
     pub fn drop_unsent(&mut self) -> u64 {

@@ -9,6 +9,7 @@ use crate::dialect::ENCODINGS;
 use crate::encoded::Encoded;
 use crate::limits::ROOM_PUBLICATIONS_MAX;
 use crate::members::Members;
+use crate::room_settings::RoomSettings;
 use crate::table::Key;
 use crate::{ConnId, SessionId};
 
@@ -24,6 +25,8 @@ pub struct Room {
     pub name: RoomName,
     /// The shard that keeps its interest.
     pub home: PeerId,
+    /// What an operator has set for it.
+    pub settings: RoomSettings,
     /// What this shard has told home, and home's answer.
     pub interest: Interest,
     /// Confirmed members.
@@ -53,11 +56,12 @@ pub struct FanOut {
 
 impl Room {
     /// A room without members.
-    pub fn new(id: RoomId, name: RoomName, home: PeerId) -> Self {
+    pub fn new(id: RoomId, name: RoomName, home: PeerId, settings: RoomSettings) -> Self {
         Room {
             id,
             name,
             home,
+            settings,
             interest: Interest::default(),
             members: Members::default(),
             waiting: Vec::new(),

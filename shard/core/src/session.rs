@@ -4,6 +4,8 @@ use crate::ConnId;
 use crate::dialect::DialectState;
 use crate::outbox::Outbox;
 use crate::room::RoomKey;
+use crate::room_settings::{RoomSettings, SlowConsumer};
+use crate::stats::DropReason;
 use crate::tick::Tick;
 
 /// A session, carried by a connection.
@@ -45,6 +47,20 @@ impl Session {
             }
             _ => OutboxState::Known,
         }
+    }
+
+    /// Drops publications as the session's room has it, down to what may wait for a slow consumer. Returns how many.
+    pub fn make_room(&mut self, settings: &RoomSettings) -> Option<(DropReason, u64)> {
+        let (reason, dropped) = match settings.slow_consumer {
+            SlowConsumer::Disconnect => return None,
+            SlowConsumer::DropOldest => (
+                DropReason::DropOldest,
+                self.outbox
+                    .drop_oldest(settings.queue_bytes_max, settings.queue_messages_max),
+            ),
+            SlowConsumer::KeepLatest => (DropReason::KeepLatest, self.outbox.drop_oldest(0, 0)),
+        };
+        (dropped > 0).then_some((reason, dropped))
     }
 }
 

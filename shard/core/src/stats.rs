@@ -38,15 +38,21 @@ pub enum DropReason {
     MemoryFull,
     /// The connection ended, with this in its outbox.
     PeerGone,
+    /// The consumer was slow, and its room has it that newer messages take the place of the oldest.
+    DropOldest,
+    /// The consumer was slow, and its room has it that only the newest message waits.
+    KeepLatest,
 }
 
 impl DropReason {
     /// All names, in the order of their numbers.
-    pub const NAMES: [(&'static str, DropReason); 4] = [
+    pub const NAMES: [(&'static str, DropReason); 6] = [
         ("lane_full", DropReason::LaneFull),
         ("slow_consumer", DropReason::SlowConsumer),
         ("memory_full", DropReason::MemoryFull),
         ("peer_gone", DropReason::PeerGone),
+        ("drop_oldest", DropReason::DropOldest),
+        ("keep_latest", DropReason::KeepLatest),
     ];
 }
 
@@ -125,6 +131,13 @@ impl ShardStats {
     /// Counts lost messages. Only the owning shard may.
     pub fn dropped(&self, reason: DropReason, messages: u64) {
         self.drops[reason as usize].add(messages);
+    }
+
+    /// Counts messages that a room's policy has dropped. Only the owning shard may.
+    pub fn dropped_by_policy(&self, dropped: Option<(DropReason, u64)>) {
+        if let Some((reason, messages)) = dropped {
+            self.dropped(reason, messages);
+        }
     }
 
     /// Counts an ended connection. Only the owning shard may.

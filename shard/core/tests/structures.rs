@@ -15,10 +15,42 @@ use ringmain_core::table::{Key, Table};
 use ringmain_proto::ws::Opcode;
 use ringmain_proto::ws::encode::write_frame;
 
+/// A peer that pings and does not read, in a room that talks: what waits is bounded in bytes and in entries, and every
+/// reply is kept, in order.
+#[test]
+fn replies_between_dropped_publications_do_not_make_a_long_queue() {
+    let meter = Meter::default();
+    let mut outbox = Outbox::default();
+    let mut replies = Vec::new();
+    for number in 0..5_000u32 {
+        outbox.push(
+            Encoded::message(Opcode::Binary, &Bytes::from_static(&[0; 100]), &meter)
+                .into_publication(),
+        );
+        outbox.push_copied(Opcode::Pong, &number.to_le_bytes(), &meter);
+        write_frame(&mut replies, Opcode::Pong, &number.to_le_bytes());
+        assert_eq!(outbox.drop_oldest(0, 1), u64::from(number > 0));
+    }
+    let mut slices = Vec::new();
+    outbox.push_slices(&mut slices);
+    assert!(
+        slices.len() <= 2 + replies.len() / 8_192,
+        "{}",
+        slices.len()
+    );
+    let sent: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+    let newest_at = sent.len() - 102 - 6;
+    assert!(sent[..newest_at] == replies[..replies.len() - 6]);
+    assert!(sent[newest_at + 102..] == replies[replies.len() - 6..]);
+    assert_eq!(meter.bytes(), outbox.bytes());
+}
+
 #[derive(Clone, Debug)]
 enum OutboxStep {
     Shared(usize),
     Copied(usize),
+    Publication(usize),
+    DropOldest(usize),
     Send { gather: bool, share: usize },
     DropUnsent,
 }
@@ -28,6 +60,8 @@ fn outbox_step() -> impl Strategy<Value = OutboxStep> {
     prop_oneof![
         3 => length().prop_map(OutboxStep::Shared),
         3 => (0..6_000usize).prop_map(OutboxStep::Copied),
+        3 => length().prop_map(OutboxStep::Publication),
+        2 => prop_oneof![Just(0), 0..500_000usize].prop_map(OutboxStep::DropOldest),
         4 => (any::<bool>(), 0..=100usize).prop_map(|(gather, share)| OutboxStep::Send { gather, share }),
         1 => Just(OutboxStep::DropUnsent),
     ]
@@ -37,6 +71,7 @@ fn outbox_step() -> impl Strategy<Value = OutboxStep> {
 struct Queued {
     bytes: Vec<u8>,
     sent: usize,
+    is_publication: bool,
 }
 
 proptest! {
@@ -61,6 +96,21 @@ proptest! {
                     outbox.push_copied(Opcode::Binary, &payload, &meter);
                     push(&mut oracle, &payload);
                 }
+                OutboxStep::Publication(length) => {
+                    let payload = vec![number as u8; length];
+                    let encoded = Encoded::message(Opcode::Binary, &Bytes::from(payload.clone()), &meter);
+                    outbox.push(encoded.into_publication());
+                    push(&mut oracle, &payload);
+                    oracle.back_mut().unwrap().is_publication = true;
+                }
+                OutboxStep::DropOldest(bytes_max) => {
+                    let mut expected = 0;
+                    while outbox_bytes(&oracle) > bytes_max && let Some(oldest) = oldest_droppable(&oracle) {
+                        oracle.remove(oldest);
+                        expected += 1;
+                    }
+                    prop_assert_eq!(outbox.drop_oldest(bytes_max, usize::MAX), expected);
+                }
                 OutboxStep::Send { gather, share } => {
                     let bytes = offered(&outbox, gather);
                     let offered = bytes.len();
@@ -79,7 +129,7 @@ proptest! {
                     oracle.truncate(kept);
                 }
             }
-            let left: usize = oracle.iter().map(|queued| queued.bytes.len() - queued.sent).sum();
+            let left = outbox_bytes(&oracle);
             prop_assert_eq!(outbox.bytes(), left);
             prop_assert_eq!(outbox.messages() as usize >= oracle.len(), true);
             prop_assert!(meter.bytes() >= left);
@@ -183,7 +233,25 @@ fn offered(outbox: &Outbox, gather: bool) -> Vec<u8> {
 fn push(oracle: &mut VecDeque<Queued>, payload: &[u8]) {
     let mut bytes = Vec::new();
     write_frame(&mut bytes, Opcode::Binary, payload);
-    oracle.push_back(Queued { bytes, sent: 0 });
+    oracle.push_back(Queued {
+        bytes,
+        sent: 0,
+        is_publication: false,
+    });
+}
+
+fn outbox_bytes(oracle: &VecDeque<Queued>) -> usize {
+    oracle
+        .iter()
+        .map(|queued| queued.bytes.len() - queued.sent)
+        .sum()
+}
+
+/// The oldest publication that may go: not begun, and not the newest.
+fn oldest_droppable(oracle: &VecDeque<Queued>) -> Option<usize> {
+    let newest = oracle.iter().rposition(|queued| queued.is_publication)?;
+    let may_go = |queued: &Queued| queued.is_publication && queued.sent == 0;
+    oracle.iter().position(may_go).filter(|&at| at < newest)
 }
 
 fn take(oracle: &mut VecDeque<Queued>, mut bytes: &[u8]) {

@@ -20,7 +20,7 @@ pub use alarm::Alarm;
 pub use batch::{BatchReceiver, BatchSender, Sending};
 pub use doorbell::{Bell, SocketDoorbell, doorbell};
 pub use driver::{Backend, IoChoice};
-pub use socket::{Listener, Socket};
+pub use socket::{Listener, Socket, TcpOptions};
 pub use turns::{Next, Turns};
 pub use watch::{Ready, ReadyList, Watch};
 

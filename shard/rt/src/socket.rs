@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use monoio::net::udp::UdpSocket;
 use socket2::{SockFilter, SockRef};
@@ -68,6 +69,31 @@ impl Socket {
     }
 }
 
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor is open while the socket lives, which the result borrows.
+        unsafe { BorrowedFd::borrow_raw(self.fd()) }
+    }
+}
+
+/// What the system does for the connections of a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpOptions {
+    /// How long a peer may leave sent bytes unacknowledged, or its window closed, before the connection is given up, in
+    /// milliseconds (TCP_USER_TIMEOUT); 0 as the system has it.
+    pub user_timeout_ms: u32,
+    /// Bytes that may wait in a socket beyond what is under way to its peer (TCP_NOTSENT_LOWAT); 0 as the system has it.
+    pub notsent_bytes_max: u32,
+}
+
+impl TcpOptions {
+    fn set(self, socket: &socket2::Socket) -> io::Result<()> {
+        let timeout = Duration::from_millis(self.user_timeout_ms.into());
+        socket.set_tcp_user_timeout(Some(timeout))?;
+        socket.set_tcp_notsent_lowat(self.notsent_bytes_max)
+    }
+}
+
 /// A listener of one thread.
 pub struct Listener {
     socket: Socket,
@@ -105,13 +131,14 @@ impl Bound {
     ///
     /// # Errors
     /// The address is in use by a socket that does not share it.
-    pub fn new(address: SocketAddr) -> io::Result<Self> {
+    pub fn new(address: SocketAddr, options: TcpOptions) -> io::Result<Self> {
         let socket = stream_socket(address)?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
         socket.set_nonblocking(true)?;
-        // Accepted sockets inherit it.
+        // Accepted sockets inherit these.
         socket.set_tcp_nodelay(true)?;
+        options.set(&socket)?;
         socket.bind(&address.into())?;
         Ok(Bound(socket))
     }
@@ -157,9 +184,15 @@ impl Listener {
             SockFilter::new(RETURN, 0, 0, 0),
             SockFilter::new(RETURN, 0, 0, u32::MAX),
         ];
-        // SAFETY: the descriptor is this socket's, which lives longer than the call.
-        let listener = unsafe { BorrowedFd::borrow_raw(self.socket.fd()) };
-        SockRef::from(&listener).attach_filter(&filter)
+        SockRef::from(&self.socket).attach_filter(&filter)
+    }
+
+    /// Sets what the system does for connections that are made from now on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn set_options(&self, options: TcpOptions) -> io::Result<()> {
+        options.set(&SockRef::from(&self.socket))
     }
 
     /// Stops listening: who waits to be accepted is reset, and a pending
@@ -188,5 +221,43 @@ impl Listener {
         }
         // SAFETY: the call has just opened it, and nobody else knows of it.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::Backend;
+
+    /// The kernel's word for it: no call a connection is needed.
+    #[test]
+    fn accepted_sockets_have_the_listeners_options_also_after_they_change() {
+        let first = TcpOptions {
+            user_timeout_ms: 12_345,
+            notsent_bytes_max: 65_432,
+        };
+        let second = TcpOptions {
+            user_timeout_ms: 54_321,
+            notsent_bytes_max: 0,
+        };
+        crate::driver::run(Backend::Epoll, async move {
+            let address = reserve("127.0.0.1:0".parse().unwrap()).unwrap();
+            let listener = Bound::new(address, first).unwrap().listen(16).unwrap();
+            for options in [first, second] {
+                listener.set_options(options).unwrap();
+                let _client = TcpStream::connect(address).unwrap();
+                listener.readable().await.unwrap();
+                let accepted = listener.accept().unwrap();
+                let socket = SockRef::from(&accepted);
+                let timeout = Duration::from_millis(options.user_timeout_ms.into());
+                assert_eq!(socket.tcp_user_timeout().unwrap(), Some(timeout));
+                let notsent = socket.tcp_notsent_lowat().unwrap();
+                assert_eq!(notsent, options.notsent_bytes_max);
+                assert!(socket.tcp_nodelay().unwrap());
+            }
+        })
+        .unwrap();
     }
 }

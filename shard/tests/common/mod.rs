@@ -39,6 +39,7 @@ pub fn policy(limits: Limits) -> Arc<Policy> {
     Arc::new(Policy {
         limits,
         connections_max: 100_000,
+        ..Policy::default()
     })
 }
 

@@ -5,6 +5,7 @@ use crate::connection::Pause;
 use crate::dialect::Dialect;
 use crate::limits::{PROMPT_MEMBERS_MAX, ROOM_SLICE_DELIVERIES, TURN_DELIVERIES_MAX};
 use crate::room::RoomKey;
+use crate::room_settings::SlowConsumer;
 use crate::session::OutboxState;
 use crate::tick::Tick;
 
@@ -30,6 +31,8 @@ impl ShardCore {
             return 0;
         };
         let (soft, hard) = (self.limits.outbox_soft(), self.limits.outbox_hard());
+        let settings = room.settings;
+        let drops = settings.slow_consumer != SlowConsumer::Disconnect;
         let mut left = slots;
         let mut delivered = 0;
         while left > 0
@@ -53,8 +56,11 @@ impl ShardCore {
                     continue;
                 }
                 let encoding = entry.dialect.encoding();
-                let encoded = fan_out.encoded[encoding as usize]
-                    .get_or_insert_with(|| encoding.encode(&fan_out.publication, &self.meter));
+                let encoded = fan_out.encoded[encoding as usize].get_or_insert_with(|| {
+                    encoding
+                        .encode(&fan_out.publication, &self.meter)
+                        .into_publication()
+                });
                 entry.outbox.push(encoded.clone());
                 delivered += 1;
                 let flush = &mut entry.flush;
@@ -66,6 +72,15 @@ impl ShardCore {
                         flush.in_bulk = true;
                         self.bulk.push_back(session);
                     }
+                }
+                if drops {
+                    if entry.flush.blocked || entry.outbox.bytes() > hard {
+                        self.stats.dropped_by_policy(entry.make_room(&settings));
+                        if entry.outbox.bytes() > hard {
+                            self.overflowing.push(session);
+                        }
+                    }
+                    continue;
                 }
                 match entry.watch_outbox(now, soft, hard) {
                     OutboxState::Known => {}

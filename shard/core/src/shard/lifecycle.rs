@@ -48,6 +48,7 @@ impl ShardCore {
             return;
         }
         connection.stage = Stage::Open;
+        connection.opened = now;
         connection.heard(now);
         let (http_is_sent, finishing) = (connection.http.is_none(), connection.finishing);
         self.schedule(now, conn);

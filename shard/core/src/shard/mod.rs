@@ -1,5 +1,6 @@
 //! One shard's decisions: the tables, the way in and the ways out.
 
+mod configure;
 mod drain;
 mod fanout;
 mod frames;
@@ -7,6 +8,7 @@ mod lifecycle;
 mod publish;
 mod receive;
 mod rooms;
+mod slow;
 mod timers;
 mod write;
 
@@ -27,6 +29,7 @@ use crate::limits::{
 };
 use crate::memory::Meter;
 use crate::room::{Room, RoomKey};
+use crate::room_settings::RoomPolicies;
 use crate::session::Session;
 use crate::stats::ShardStats;
 use crate::table::Table;
@@ -45,8 +48,19 @@ pub struct ShardConfig {
     pub room_secret: RoomSecret,
     /// Its bounds.
     pub limits: Limits,
+    /// What is set for rooms.
+    pub rooms: RoomPolicies,
     /// Where it counts.
     pub stats: Arc<ShardStats>,
+}
+
+/// What a shard goes by and that may change while it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Its bounds.
+    pub limits: Limits,
+    /// What is set for rooms.
+    pub rooms: RoomPolicies,
 }
 
 /// What happens to a shard.
@@ -93,8 +107,9 @@ pub enum Input<'a> {
         /// The connection.
         conn: ConnId,
     },
-    /// The bounds have changed. They hold for what happens from now on: what was let in by the old ones stays.
-    Configure(Box<Limits>),
+    /// The rules have changed. They hold for what happens from now on: what was let in by the old ones stays. Rooms
+    /// that there are go by the new ones within some turns.
+    Configure(Box<Rules>),
     /// A peer has sent something. Data frames only if [`ShardCore::takes_data`] has just said so.
     Frame(ShardFrame),
     /// Time has passed, and there may be work left: once a turn.
@@ -152,6 +167,9 @@ pub struct ShardCore {
     room_secret: RoomSecret,
     limits: Limits,
     parser_settings: ParserSettings,
+    room_policies: RoomPolicies,
+    /// While rooms take up new settings: the next place of their table.
+    reconfiguring: Option<u32>,
     stats: Arc<ShardStats>,
     meter: Meter,
     /// Payload bytes in the shard's own data lane, as of this turn.
@@ -208,6 +226,7 @@ impl ShardCore {
             shards,
             room_secret,
             limits,
+            rooms: room_policies,
             stats,
         } = config;
         let parser_settings = parser_settings(&limits);
@@ -217,6 +236,8 @@ impl ShardCore {
             room_secret,
             limits,
             parser_settings,
+            room_policies,
+            reconfiguring: None,
             stats,
             meter: Meter::default(),
             lane_bytes: 0,
@@ -277,24 +298,20 @@ impl ShardCore {
             Input::HttpDone { conn } => self.http_done(now, conn),
             Input::Upgraded { conn } => self.upgraded(now, conn),
             Input::Received { conn, bytes } => self.received(now, conn, bytes),
-            Input::Writable { conn } => self.writable(conn),
+            Input::Writable { conn } => self.writable(now, conn),
             Input::Ended { conn } => self.ended(conn),
-            Input::Configure(limits) => self.configure(*limits),
+            Input::Configure(rules) => self.configure(*rules),
             Input::Frame(frame) => self.frame(now, frame),
             Input::Turn { lane_bytes } => self.turn(now, lane_bytes),
         }
         self.close_overflowing(now);
     }
 
-    fn configure(&mut self, limits: Limits) {
-        self.parser_settings = parser_settings(&limits);
-        self.limits = limits;
-    }
-
     fn turn(&mut self, now: Tick, lane_bytes: usize) {
         self.resume(now);
         self.fire_timers(now);
         self.drain_some(now);
+        self.reconfigure_some();
         self.fan_out(now);
         self.close_overflowing(now);
         self.evict(now, lane_bytes);
@@ -326,7 +343,8 @@ impl ShardCore {
             && self.bulk.is_empty()
             && self.http_due.is_empty()
             && self.resumed.is_empty()
-            && self.stalled.is_none())
+            && self.stalled.is_none()
+            && self.reconfiguring.is_none())
             || self.drain.as_ref().is_some_and(drain::Drain::has_more)
     }
 

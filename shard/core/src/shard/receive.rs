@@ -10,7 +10,6 @@ use crate::connection::{Pause, Stage};
 use crate::dialect::{Actions, Dialect};
 use crate::encoded::Encoded;
 use crate::limits::{INLINE_PAYLOAD_BYTES_MAX, TURN_RESUMES_MAX};
-use crate::session::OutboxState;
 use crate::tick::Tick;
 use crate::{ConnId, SessionId};
 
@@ -173,13 +172,8 @@ impl ShardCore {
             entry.flush.in_prompt = true;
             self.prompt.push_back(session);
         }
-        match entry.watch_outbox(now, self.limits.outbox_soft(), self.limits.outbox_hard()) {
-            OutboxState::Known => {}
-            OutboxState::BecameSlow => {
-                let at = now.plus(self.limits.outbox_soft_ms);
-                self.wheel.set_earlier(entry.conn.index, at);
-            }
-            OutboxState::Overflowing => self.overflowing.push(session),
+        if entry.outbox.bytes() > self.limits.outbox_soft() {
+            self.outbox_above_soft(now, session);
         }
     }
 

@@ -20,7 +20,9 @@ impl ShardCore {
             Some(&key) => key,
             None => {
                 let home = home_shard(id, self.shards);
-                let key = self.rooms.insert(Room::new(id, name.clone(), home));
+                let settings = *self.room_policies.of(name);
+                let room = Room::new(id, name.clone(), home, settings);
+                let key = self.rooms.insert(room);
                 self.room_index.insert(id, key);
                 key
             }

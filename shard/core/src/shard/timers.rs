@@ -5,8 +5,8 @@ use ringmain_proto::ws::{Opcode, Payload};
 use super::ShardCore;
 use crate::ConnId;
 use crate::close::CloseReason;
-use crate::connection::{Connection, Stage};
-use crate::limits::{PING_FLUSH_LOOK_MS, TURN_TIMERS_MAX};
+use crate::connection::{Connection, Pause, Stage};
+use crate::limits::{Limits, PING_FLUSH_LOOK_MS, TURN_TIMERS_MAX};
 use crate::tick::Tick;
 
 impl ShardCore {
@@ -51,20 +51,24 @@ impl ShardCore {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
-        let session = connection.session;
+        let (session, opened) = (connection.session, connection.opened);
         if connection.pinged && is_flushing {
             connection.beat = now;
         }
-        if connection.pause.is_some() {
-            // Who is not read cannot be heard.
+        if matches!(connection.pause, Some(Pause::Room | Pause::Outgoing(_))) {
+            // Who is not read, for no fault of its own, cannot be heard.
             connection.heard(now);
         }
-        let is_slow = session
-            .and_then(|session| self.sessions.get(session)?.slow_since)
-            .is_some_and(|since| now.since(since) >= self.limits.outbox_soft_ms);
-        if is_slow {
+        if session.is_some_and(|session| self.is_too_slow(now, session)) {
             return self.close_slow(now, conn);
         }
+        if lifetime_end(&self.limits, conn, opened).is_some_and(|end| end <= now) {
+            let reason = CloseReason::LifetimeOver;
+            return self.close(now, conn, reason, reason.entry().text);
+        }
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
         let interval = self.limits.heartbeat_ms * spread_percent(conn) / 100;
         let silent_ms = now.since(connection.beat);
         if connection.pinged && silent_ms >= self.limits.pong_wait_ms {
@@ -86,6 +90,7 @@ impl ShardCore {
     pub(super) fn schedule(&mut self, now: Tick, conn: ConnId) {
         let Some(&Connection {
             beat,
+            opened,
             pinged,
             session,
             ..
@@ -101,14 +106,27 @@ impl ShardCore {
         });
         let slow = session.and_then(|session| self.sessions.get(session)?.slow_since);
         let slow = slow.map(|since| since.plus(self.limits.outbox_soft_ms));
-        let at = slow.map_or(heartbeat, |slow| slow.min(heartbeat));
+        let end = lifetime_end(&self.limits, conn, opened);
+        let at = slow.into_iter().chain(end).fold(heartbeat, Tick::min);
         self.wheel.set(conn.index, at.max(now.plus(1)));
     }
+}
+
+/// A number of a connection's own, by which those that came together part.
+fn spread(conn: ConnId) -> u32 {
+    (conn.index ^ conn.generation.rotate_left(16)).wrapping_mul(0x9E37_79B9)
 }
 
 /// A connection's share of the heartbeat interval, 90 to 110 percent: connections that came
 /// together shall not be pinged together for ever.
 fn spread_percent(conn: ConnId) -> u64 {
-    let hash = (conn.index ^ conn.generation.rotate_left(16)).wrapping_mul(0x9E37_79B9);
-    90 + u64::from(hash >> 16) % 21
+    90 + u64::from(spread(conn) >> 16) % 21
+}
+
+/// When a connection has lived as long as it may, if there is an end: 90 to 100 percent of the lifetime after it was
+/// opened, so that those that came together do not come back together.
+fn lifetime_end(limits: &Limits, conn: ConnId, opened: Tick) -> Option<Tick> {
+    let lifetime = limits.lifetime_ms;
+    let less = (lifetime / 10).saturating_mul(u64::from(spread(conn))) >> 32;
+    (lifetime > 0).then(|| opened.plus(lifetime - less))
 }

@@ -9,6 +9,7 @@ use crate::encoded::Encoded;
 use crate::limits::TURN_WRITES_MAX;
 use crate::outbox::Outbox;
 use crate::stats::DropReason;
+use crate::tick::Tick;
 use crate::{ConnId, SessionId};
 
 /// What the flush keeps from one time to the next, for its memory alone.
@@ -155,14 +156,13 @@ impl ShardCore {
         if entry.slow_since.is_some() && entry.outbox.bytes() <= soft {
             entry.slow_since = None;
         }
-        let has_room = entry.flush.paused && entry.outbox.bytes() <= soft / 2;
-        if has_room {
-            entry.flush.paused = false;
-        }
-        let closing = entry.flush.closing;
+        let (is_paused, closing) = (entry.flush.paused, entry.flush.closing);
         match after {
             After::Empty => {}
-            After::Blocked => entry.flush.blocked = true,
+            After::Blocked => {
+                entry.flush.blocked = true;
+                self.became_slow(session);
+            }
             After::More if entry.flush.in_bulk => {}
             After::More => {
                 entry.flush.in_bulk = true;
@@ -170,11 +170,27 @@ impl ShardCore {
             }
             After::Gone => return self.write_failed(conn),
         }
-        if has_room {
-            self.unpause(conn, Pause::Outbox);
+        if is_paused {
+            self.unpause_if_read(conn, session);
         }
         if closing && after == After::Empty {
             self.flushed(conn);
+        }
+    }
+
+    /// Lets a connection that was not read for its full outbox go on, if there is room again. In a room that drops, new
+    /// publications take the place of what is sent, so it need not be half empty.
+    fn unpause_if_read(&mut self, conn: ConnId, session: SessionId) {
+        let soft = self.limits.outbox_soft();
+        let enough = match self.dropping_room(session) {
+            Some(_) => soft - 1,
+            None => soft / 2,
+        };
+        if let Some(entry) = self.sessions.get_mut(session)
+            && entry.outbox.bytes() <= enough
+        {
+            entry.flush.paused = false;
+            self.unpause(conn, Pause::Outbox);
         }
     }
 
@@ -249,12 +265,16 @@ impl ShardCore {
         }
     }
 
-    pub(super) fn writable(&mut self, conn: ConnId) {
+    pub(super) fn writable(&mut self, now: Tick, conn: ConnId) {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
         if std::mem::take(&mut connection.http_blocked) {
             self.http_due.push_back(conn);
+        }
+        if connection.pinged {
+            // It has read: it is slow, not gone, and may not have come to the ping yet.
+            connection.beat = now;
         }
         let Some(session) = connection.session else {
             return;

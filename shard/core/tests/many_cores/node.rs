@@ -6,7 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ringmain_core::limits::TURN_WRITES_MAX;
 use ringmain_core::shard::{Ending, Input, ShardConfig, Verdict};
-use ringmain_core::{ConnId, Limits, ShardCore, ShardStats, Target, Tick, WriteOutcome};
+use ringmain_core::{
+    ConnId, DropReason, Limits, Pattern, RoomPolicies, RoomSettings, ShardCore, ShardStats,
+    SlowConsumer, Target, Tick, WriteOutcome,
+};
 use ringmain_proto::ws::Opcode;
 use ringmain_router::{
     Doorbell, Lane, Mesh, MeshLimits, MeshPort, PeerId, RoomKey, RoomName, ShardFrame,
@@ -50,6 +53,8 @@ pub struct Node {
     now: Tick,
     cores: Vec<Core>,
     rooms: Vec<RoomName>,
+    /// Which rooms drop messages for slow consumers.
+    drops: Vec<bool>,
     clients: Vec<Client>,
     sockets: Vec<Socket>,
 }
@@ -58,8 +63,34 @@ pub struct Node {
 pub const RESPONSE: &[u8] = b"101";
 const OPEN_WINDOW: usize = 1 << 30;
 
+/// What is set for one room.
+fn settings(random: &mut Random) -> RoomSettings {
+    let policies = [
+        SlowConsumer::Disconnect,
+        SlowConsumer::DropOldest,
+        SlowConsumer::KeepLatest,
+    ];
+    RoomSettings {
+        slow_consumer: policies[random.below(3)],
+        queue_bytes_max: 1 + random.below(12_000),
+        queue_messages_max: 1 + random.below(20),
+    }
+}
+
+/// Whether messages are dropped for this because a room has it so.
+fn is_policy(reason: DropReason) -> bool {
+    matches!(reason, DropReason::DropOldest | DropReason::KeepLatest)
+}
+
 impl Node {
-    pub fn new(cores: usize, rooms: usize, seed: u64) -> Self {
+    pub fn new(cores: usize, rooms: usize, seed: u64, random: &mut Random) -> Self {
+        let settings: Vec<RoomSettings> = (0..rooms).map(|_| settings(random)).collect();
+        let entry = |(n, settings): (usize, &RoomSettings)| {
+            let pattern = Pattern::new(&format!("room-{n}")).expect("valid");
+            (pattern, *settings)
+        };
+        let entries = settings.iter().enumerate().map(entry).collect();
+        let policies = RoomPolicies::new(entries, RoomSettings::default());
         let limits = MeshLimits {
             data_frames_max: 4,
             control_frames_max: 4,
@@ -85,6 +116,7 @@ impl Node {
                 shards: cores,
                 room_secret,
                 limits,
+                rooms: policies.clone(),
                 stats: stats.clone(),
             };
             Core {
@@ -99,6 +131,10 @@ impl Node {
             cores: cores.collect(),
             rooms: (0..rooms)
                 .map(|n| RoomName::new(format!("room-{n}").as_bytes()).expect("valid"))
+                .collect(),
+            drops: settings
+                .iter()
+                .map(|settings| settings.slow_consumer != SlowConsumer::Disconnect)
                 .collect(),
             clients: Vec::new(),
             sockets: Vec::new(),
@@ -221,6 +257,8 @@ impl Node {
             return;
         };
         let window = if self.sockets[client].window == OPEN_WINDOW {
+            // From now on it is slow at times.
+            self.clients[client].may_miss = self.drops[self.clients[client].room];
             random.below(3_000)
         } else {
             OPEN_WINDOW
@@ -388,9 +426,11 @@ impl Node {
 
     pub fn check_members(&self) {
         for core in &self.cores {
+            let mut drops = DropReason::NAMES.iter().zip(&core.stats.drops);
             assert!(
-                core.stats.drops.iter().all(|dropped| dropped.get() == 0) || self.any_left(),
-                "nothing is dropped"
+                drops.all(|((_, reason), dropped)| is_policy(*reason) || dropped.get() == 0)
+                    || self.any_left(),
+                "nothing is dropped but by a policy"
             );
             assert_eq!(core.stats.room_gaps.get(), 0);
         }
@@ -418,6 +458,30 @@ impl Node {
             self.leave(client, client.is_multiple_of(2));
         }
         self.settle(random);
+    }
+
+    /// Everything that was queued for a member has been received or is counted as dropped. Returns what the two
+    /// policies have dropped.
+    pub fn check_counts(&self) -> [u64; 2] {
+        let sum = |of: &dyn Fn(&ShardStats) -> u64| -> u64 {
+            self.cores.iter().map(|core| of(&core.stats)).sum()
+        };
+        let dropped = |reason: DropReason| sum(&|stats| stats.drops[reason as usize].get());
+        let queued = sum(&|stats| stats.messages_out.get());
+        let received: u64 = self.clients.iter().map(Client::received).sum();
+        let lost: u64 = DropReason::NAMES
+            .iter()
+            .map(|&(_, reason)| dropped(reason))
+            .sum();
+        assert_eq!(
+            queued,
+            received + lost,
+            "every loss is counted, and nothing else"
+        );
+        let by_policy = [DropReason::DropOldest, DropReason::KeepLatest].map(dropped);
+        let may_miss = self.clients.iter().any(|client| client.may_miss);
+        assert!(may_miss || by_policy == [0, 0], "nobody was slow");
+        by_policy
     }
 
     pub fn check_empty(&self) {

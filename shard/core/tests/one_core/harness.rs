@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ringmain_core::shard::{Ending, Input, ShardConfig, Verdict};
 use ringmain_core::{
-    CloseReason, ConnId, DropReason, Limits, ShardCore, ShardStats, Target, Tick, WriteOutcome,
+    CloseReason, ConnId, DropReason, Limits, RoomPolicies, RoomSettings, Rules, ShardCore,
+    ShardStats, Target, Tick, WriteOutcome,
 };
 use ringmain_proto::ws::encode::write_masked_frame;
 use ringmain_proto::ws::{Event, Opcode, Parser, ParserSettings, Role};
@@ -17,6 +18,7 @@ use ringmain_router::{Generation, PeerId, RoomKey, RoomName, ShardFrame};
 pub enum Seen {
     Message(Vec<u8>),
     Ping,
+    Pong(Vec<u8>),
     Close(u16),
     /// Its HTTP request is to be the last.
     Finishing,
@@ -30,6 +32,8 @@ pub struct Socket {
     pub seen: Vec<Seen>,
     /// It takes nothing.
     pub is_stuck: bool,
+    /// It takes so many bytes, and is stuck then.
+    pub takes: usize,
     is_blocked: bool,
     writes: usize,
 }
@@ -53,6 +57,24 @@ impl One {
         Self::among(1, limits)
     }
 
+    /// With settings for all rooms.
+    pub fn with_rooms(settings: RoomSettings) -> Self {
+        let mut one = Self::new(Limits::default());
+        one.set_rooms(settings);
+        one
+    }
+
+    /// Sets all rooms anew.
+    pub fn set_rooms(&mut self, settings: RoomSettings) {
+        let rules = Rules {
+            limits: self.core.limits().clone(),
+            rooms: RoomPolicies::new(Vec::new(), settings),
+        };
+        self.core
+            .handle(self.now, Input::Configure(Box::new(rules)));
+        self.turn();
+    }
+
     pub fn among(shards: usize, limits: Limits) -> Self {
         let stats = Arc::new(ShardStats::default());
         let config = ShardConfig {
@@ -60,6 +82,7 @@ impl One {
             shards,
             room_secret: RoomKey::new(SECRET),
             limits,
+            rooms: RoomPolicies::default(),
             stats: stats.clone(),
         };
         One {
@@ -157,15 +180,17 @@ impl One {
                     return WriteOutcome::Gone;
                 };
                 socket.writes += 1;
-                if socket.is_stuck {
-                    socket.is_blocked = true;
-                    return WriteOutcome::Wrote(0);
-                }
-                let bytes: Vec<u8> = write
+                let mut bytes: Vec<u8> = write
                     .slices
                     .iter()
                     .flat_map(|slice| slice.to_vec())
                     .collect();
+                if socket.is_stuck {
+                    let taken = bytes.len().min(socket.takes);
+                    socket.takes -= taken;
+                    socket.is_blocked = taken < bytes.len();
+                    bytes.truncate(taken);
+                }
                 let count = bytes.len();
                 socket.read(bytes);
                 WriteOutcome::Wrote(count)
@@ -282,7 +307,8 @@ impl Socket {
                 Some(Event::Close(frame)) => self
                     .seen
                     .push(Seen::Close(frame.map_or(1005, |frame| frame.code.get()))),
-                Some(Event::Pong(_)) | None => {}
+                Some(Event::Pong(payload)) => self.seen.push(Seen::Pong(payload.to_vec())),
+                None => {}
             }
             rest = left;
         }

@@ -3,6 +3,8 @@
 
 mod drain;
 mod harness;
+mod lifetime;
+mod slow;
 
 use bytes::Bytes;
 use harness::{One, Seen};

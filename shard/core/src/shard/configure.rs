@@ -1,0 +1,30 @@
+//! Taking up new rules.
+
+use super::{Rules, ShardCore, parser_settings};
+use crate::limits::TURN_ROOMS_CONFIGURED_MAX;
+
+impl ShardCore {
+    pub(super) fn configure(&mut self, rules: Rules) {
+        self.parser_settings = parser_settings(&rules.limits);
+        self.limits = rules.limits;
+        if self.room_policies != rules.rooms {
+            self.room_policies = rules.rooms;
+            self.reconfiguring = Some(0);
+        }
+    }
+
+    /// Gives new settings to some of the rooms that there are.
+    pub(super) fn reconfigure_some(&mut self) {
+        let Some(place) = self.reconfiguring else {
+            return;
+        };
+        let end = self.rooms.end();
+        let stop = end.min(place.saturating_add(TURN_ROOMS_CONFIGURED_MAX));
+        for index in place..stop {
+            if let Some((_, room)) = self.rooms.at_mut(index) {
+                room.settings = *self.room_policies.of(&room.name);
+            }
+        }
+        self.reconfiguring = (stop < end).then_some(stop);
+    }
+}
