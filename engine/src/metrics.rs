@@ -9,8 +9,9 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use ringmain_core::close::CloseReason;
+use ringmain_core::histogram::{BOUNDS_US, Histogram};
 use ringmain_core::stats::{Cell64, Metric, MetricKind};
-use ringmain_core::{DropReason, ShardStats};
+use ringmain_core::{DropReason, Refusal, RefusedStatus, ShardStats};
 use ringmain_rt::Backend;
 use tracing_appender::non_blocking::ErrorCounter;
 
@@ -232,6 +233,8 @@ impl Collector for ShardCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_numbers(&mut encoder)?;
         self.encode_reasons(&mut encoder)?;
+        self.encode_refusals(&mut encoder)?;
+        self.encode_histograms(&mut encoder)?;
         counter("turns_stalled", "Turns that took longer than 100 ms").encode(
             &mut encoder,
             self.stalls
@@ -325,6 +328,79 @@ impl ShardCollector {
         });
         counter("closes", "Connections ended").encode(encoder, closes)
     }
+
+    fn encode_refusals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let shards = || self.labels.iter().zip(&self.shards);
+        let refusals = shards().flat_map(|(shard, stats)| {
+            let reasons = Refusal::NAMES.iter().zip(&stats.refusals);
+            reasons.map(|((name, _), cell)| {
+                let labels = vec![("shard", shard.as_str()), ("reason", *name)];
+                (labels, cell.get())
+            })
+        });
+        let help = "Connections answered with 503 at accept";
+        counter("refused", help).encode(encoder, refusals)?;
+        let requests = shards().flat_map(|(shard, stats)| {
+            let statuses = RefusedStatus::all().zip(&stats.refused_requests);
+            statuses.map(|(status, cell)| {
+                let labels = vec![("shard", shard.as_str()), ("status", status.label())];
+                (labels, cell.get())
+            })
+        });
+        let help = "HTTP requests answered with an error";
+        counter("requests_refused", help).encode(encoder, requests)?;
+        let withheld = shards().map(|(shard, stats)| {
+            let cells = (stats.closes_withheld.iter())
+                .chain(&stats.refusals_withheld)
+                .chain(&stats.refused_requests_withheld);
+            let lines = cells.map(Cell64::get).sum();
+            (vec![("shard", shard.as_str())], lines)
+        });
+        let help =
+            "Lines of the log about closes and refusals beyond its rate, told as a number only";
+        counter("log_lines_withheld", help).encode(encoder, withheld)
+    }
+
+    fn encode_histograms(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "From the beginning of a publication's handling to the handing over of its last byte for a member to the kernel";
+        self.encode_histogram(encoder, "delivery_lag_seconds", help, |stats| {
+            &stats.delivery_lag
+        })?;
+        let help =
+            "From the first thing that a turn of the shard's loop handles to the end of its writes";
+        self.encode_histogram(encoder, "turn_seconds", help, |stats| &stats.turn_time)
+    }
+
+    fn encode_histogram(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        of: impl Fn(&ShardStats) -> &Histogram,
+    ) -> fmt::Result {
+        let help = format!("{help}.");
+        let mut family = encoder.encode_descriptor(name, &help, None, MetricType::Histogram)?;
+        for (shard, stats) in self.labels.iter().zip(&self.shards) {
+            let reading = of(stats).read();
+            let bounds = BOUNDS_US.iter().map(|&bound| seconds(bound));
+            let bounds = bounds.chain([f64::MAX]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(reading.buckets).collect();
+            let labels: &Labels<'_> = &[("shard", shard.as_str())];
+            family
+                .encode_family(&labels)?
+                .encode_histogram::<NoLabelSet>(
+                    seconds(reading.sum_us),
+                    reading.count(),
+                    &buckets,
+                    None,
+                )?;
+        }
+        Ok(())
+    }
+}
+
+fn seconds(microseconds: u64) -> f64 {
+    microseconds as f64 / 1e6
 }
 
 /// Lane and way of a shard's number of mesh frames, such as `mesh_data_frames_out`.
@@ -420,6 +496,48 @@ mod tests {
     }
 
     #[test]
+    fn spans_of_time_are_histograms_in_seconds() {
+        let sources = sources();
+        sources.shards[0].delivery_lag.record(10, 2);
+        sources.shards[0].delivery_lag.record(11, 3);
+        sources.shards[0].delivery_lag.record(60_000_000, 1);
+        let text = Metrics::new(sources).text().unwrap();
+        for line in [
+            "# TYPE ringmain_delivery_lag_seconds histogram",
+            r#"ringmain_delivery_lag_seconds_bucket{le="0.00001",shard="0"} 2"#,
+            r#"ringmain_delivery_lag_seconds_bucket{le="0.000025",shard="0"} 5"#,
+            r#"ringmain_delivery_lag_seconds_bucket{le="30.0",shard="0"} 5"#,
+            r#"ringmain_delivery_lag_seconds_bucket{le="+Inf",shard="0"} 6"#,
+            r#"ringmain_delivery_lag_seconds_count{shard="0"} 6"#,
+            r#"ringmain_delivery_lag_seconds_sum{shard="0"} 60.000053"#,
+            "# TYPE ringmain_turn_seconds histogram",
+            r#"ringmain_turn_seconds_count{shard="1"} 0"#,
+        ] {
+            assert!(has(&text, line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn refusals_are_by_reason_and_status() {
+        let sources = sources();
+        sources.shards[0].refusals[Refusal::MemoryFull as usize].add(2);
+        sources.shards[1].refused_requests[RefusedStatus::of(404).index()].add(3);
+        sources.shards[1].refused_requests[RefusedStatus::of(418).index()].add(4);
+        sources.shards[1].refusals_withheld[Refusal::MemoryFull as usize].add(5);
+        sources.shards[1].refused_requests_withheld[RefusedStatus::of(404).index()].add(6);
+        let text = Metrics::new(sources).text().unwrap();
+        for line in [
+            r#"ringmain_refused_total{shard="0",reason="memory_full"} 2"#,
+            r#"ringmain_refused_total{shard="1",reason="connections_max"} 0"#,
+            r#"ringmain_requests_refused_total{shard="1",status="404"} 3"#,
+            r#"ringmain_requests_refused_total{shard="1",status="other"} 4"#,
+            r#"ringmain_log_lines_withheld_total{shard="1"} 11"#,
+        ] {
+            assert!(has(&text, line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
     fn the_node_says_what_it_is() {
         let sources = sources();
         sources.stalls[1].add(2);
@@ -451,7 +569,7 @@ mod tests {
         let mut families = std::collections::HashSet::new();
         for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {
             let (family, kind) = line["# TYPE ".len()..].split_once(' ').unwrap();
-            assert!(matches!(kind, "counter" | "gauge"), "{line}");
+            assert!(matches!(kind, "counter" | "gauge" | "histogram"), "{line}");
             assert!(families.insert(family), "{line} twice");
         }
         assert!(text.lines().all(|line| !line.is_empty()));
@@ -468,9 +586,16 @@ mod tests {
                 kind = rest.split(' ').next().unwrap();
             } else {
                 let name = line.split(['{', ' ']).next().unwrap();
+                let name = ["_bucket", "_sum", "_count"]
+                    .iter()
+                    .find_map(|suffix| name.strip_suffix(suffix).filter(|name| *name == kind))
+                    .unwrap_or(name);
                 assert_eq!((help, kind), (name, name), "{line}");
             }
         }
-        assert!(kind.ends_with("_total"), "{text}");
+        assert!(
+            text.contains("# TYPE ringmain_accepted_total counter\n"),
+            "{text}"
+        );
     }
 }

@@ -7,12 +7,14 @@
 mod accept;
 mod connection;
 mod http;
+mod journal;
 mod node;
 mod policy;
 mod pulse;
 mod shell;
 mod sockets;
 
+pub use journal::{CLOSE_TARGET, REFUSE_TARGET};
 pub use node::{Node, NodeConfig, ShardError, ShardHandle, StartError, start};
 pub use policy::Policy;
 pub use pulse::Pulse;

@@ -181,6 +181,8 @@ struct Seat {
     pulse: Arc<Pulse>,
     reports: Sender<(usize, Report)>,
     go: Receiver<()>,
+    /// The node's start, from which all shards count.
+    started: Instant,
 }
 
 /// Starts all shards; returns when all of them listen.
@@ -202,6 +204,7 @@ pub fn start(config: NodeConfig) -> Result<Node, StartError> {
         shards: count,
         source,
     })?;
+    let started = Instant::now();
     let node_stats: Vec<_> = (0..count)
         .map(|_| Arc::new(ShardStats::default()))
         .collect();
@@ -230,6 +233,7 @@ pub fn start(config: NodeConfig) -> Result<Node, StartError> {
             pulse: pulse.clone(),
             reports: reports.clone(),
             go,
+            started,
         };
         let thread = thread::spawn(setup, move |table, pinned| run(seat, table, pinned)).map_err(
             |source| StartError::Thread {
@@ -420,6 +424,7 @@ async fn serve(
         pulse,
         reports,
         address,
+        started,
         ..
     } = seat;
     let listener = match bound.listen(config.backlog) {
@@ -449,7 +454,7 @@ async fn serve(
         pulse,
         index,
         node_stats,
-        started: Instant::now(),
+        started,
         connections_max,
         node_connections_max: config.connections_max,
         backend: config.backend,

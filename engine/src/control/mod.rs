@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod watchdog;
+mod withheld;
 
 use std::io;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::fatal;
 use admin::Pages;
 use watchdog::{SAMPLE_INTERVAL, Sight, TURN_ENDLESS, TURN_LONG, Watch};
+use withheld::Withheld;
 
 /// How often a stop says how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -76,6 +78,7 @@ pub struct Control {
     pages: Arc<Pages>,
     watches: Vec<Watch>,
     stalls: Arc<[Cell64]>,
+    withheld: Withheld,
     sampled: Instant,
     stop: Option<Stop>,
 }
@@ -91,6 +94,11 @@ impl Control {
     /// Watches over this node; `stalls` counts the long turns of each shard.
     pub fn new(node: Node, pages: Arc<Pages>, stalls: Arc<[Cell64]>) -> Self {
         Control {
+            withheld: Withheld::new(
+                (node.shards().iter())
+                    .map(|shard| shard.stats().clone())
+                    .collect(),
+            ),
             watches: node.shards().iter().map(|_| Watch::default()).collect(),
             node,
             pages,
@@ -112,6 +120,7 @@ impl Control {
                 _ = samples.tick() => {
                     self.watch();
                     self.go_on_stopping();
+                    self.withheld.tell();
                     if self.stop.is_none()
                         && let Some(shard) = self.node.shards().iter().find(|shard| shard.is_finished())
                     {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use ringmain_proto::ws::Opcode;
 use ringmain_proto::ws::encode::{Header, write_frame};
+use ringmain_router::Moment;
 
 use crate::limits::{INLINE_PAYLOAD_BYTES_MAX, REPLY_BUFFER_BYTES_FIRST, REPLY_BUFFER_BYTES_MAX};
 use crate::memory::Meter;
@@ -21,6 +22,8 @@ struct Inner {
     /// A long payload, sent from where it lies.
     payload: Bytes,
     messages: u32,
+    /// When the handling of the publication began that this is.
+    began: Option<Moment>,
     meter: Meter,
 }
 
@@ -55,8 +58,22 @@ impl Encoded {
             head,
             payload,
             messages,
+            began: None,
             meter: meter.clone(),
         }))
+    }
+
+    /// Notes, of bytes that nobody shares yet, when the handling of their publication began.
+    pub fn of_publication(mut self, began: Option<Moment>) -> Self {
+        if let Some(inner) = Rc::get_mut(&mut self.0) {
+            inner.began = began;
+        }
+        self
+    }
+
+    /// When the handling of the publication began, if this is one.
+    pub fn began(&self) -> Option<Moment> {
+        self.0.began
     }
 
     /// Puts one more message behind these, if nobody else shares them and they stay short. Returns

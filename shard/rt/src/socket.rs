@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use monoio::net::udp::UdpSocket;
 
@@ -52,6 +52,13 @@ impl Socket {
     /// `WouldBlock` if nothing is there.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         receive_now(self.fd(), buffer)
+    }
+
+    /// The other end's address. `None` once the system has forgotten it, as after a reset.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        // SAFETY: the descriptor is this socket's, and the borrow ends with this call.
+        let fd = unsafe { BorrowedFd::borrow_raw(self.fd()) };
+        socket2::SockRef::from(&fd).peer_addr().ok()?.as_socket()
     }
 
     /// Shuts one half or both.

@@ -298,6 +298,7 @@ impl Actions for Handling<'_> {
                 kind,
                 payload,
                 exclude,
+                began: self.core.moment,
             },
         );
     }

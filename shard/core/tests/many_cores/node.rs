@@ -292,6 +292,7 @@ impl Node {
                 outcomes.push(WriteOutcome::Wrote(bytes.len()));
                 clients[client].read(bytes);
             }
+            None
         });
     }
 
