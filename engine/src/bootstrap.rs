@@ -97,11 +97,12 @@ async fn serve_here(settings: &Settings, plan: &Plan, log: &Log) -> Result<Outco
         admin: admin.as_ref().map(|admin| admin.address),
     };
     announce(&banner.text());
-    run(node, settings, &chosen, admin, signals, log).await
+    run(node, plan, settings, &chosen, admin, signals, log).await
 }
 
 async fn run(
     node: Node,
+    plan: &Plan,
     settings: &Settings,
     chosen: &Chosen,
     admin: Option<AdminListener>,
@@ -119,6 +120,7 @@ async fn run(
             stalls: stalls.clone(),
             backend: chosen.backend,
             connections_max: settings.connections_max.0,
+            shard_memory_bytes_max: plan.limits.memory_bytes_max as u64,
             log_dropped: log.dropped(),
         }),
         is_stopping: AtomicBool::new(false),

@@ -32,6 +32,8 @@ pub struct Sources {
     pub backend: Backend,
     /// Connections that the node accepts.
     pub connections_max: u64,
+    /// What the messages of each shard may hold, in bytes.
+    pub shard_memory_bytes_max: u64,
     /// Lines of the log that were dropped.
     pub log_dropped: ErrorCounter,
 }
@@ -53,6 +55,7 @@ impl Metrics {
             backend: sources.backend,
             shards: sources.shards.len() as u64,
             connections_max: sources.connections_max,
+            shard_memory_bytes_max: sources.shard_memory_bytes_max,
             log_dropped: sources.log_dropped,
         }));
         let labels = 0..sources.shards.len();
@@ -195,6 +198,7 @@ struct NodeCollector {
     backend: Backend,
     shards: u64,
     connections_max: u64,
+    shard_memory_bytes_max: u64,
     log_dropped: ErrorCounter,
 }
 
@@ -213,6 +217,9 @@ impl Collector for NodeCollector {
         gauge("shards", "Shards of this node").encode(encoder, [(vec![], self.shards)])?;
         gauge("connections_max", "Connections that this node accepts")
             .encode(encoder, [(vec![], self.connections_max)])?;
+        let help = "What memory_bytes of each shard may come to; from nine tenths on it refuses new connections";
+        gauge("shard_memory_bytes_max", help)
+            .encode(encoder, [(vec![], self.shard_memory_bytes_max)])?;
         counter(
             "log_lines_dropped",
             "Lines of the log that were dropped because nobody took them in time",
@@ -383,7 +390,7 @@ impl ShardCollector {
         for (shard, stats) in self.labels.iter().zip(&self.shards) {
             let reading = of(stats).read();
             let bounds = BOUNDS_US.iter().map(|&bound| seconds(bound));
-            let bounds = bounds.chain([f64::MAX]);
+            let bounds = bounds.chain([f64::INFINITY]);
             let buckets: Vec<(f64, u64)> = bounds.zip(reading.buckets).collect();
             let labels: &Labels<'_> = &[("shard", shard.as_str())];
             family
@@ -419,6 +426,7 @@ mod tests {
             stalls: Arc::new([Cell64::default(), Cell64::default()]),
             backend: Backend::Epoll,
             connections_max: 1000,
+            shard_memory_bytes_max: 5000,
             log_dropped: lines.error_counter(),
         }
     }
@@ -551,6 +559,7 @@ mod tests {
             r#"ringmain_io_backend{backend="epoll"} 1"#,
             "ringmain_shards 2",
             "ringmain_connections_max 1000",
+            "ringmain_shard_memory_bytes_max 5000",
             "ringmain_log_lines_dropped_total 0",
             r#"ringmain_turns_stalled_total{shard="1"} 2"#,
         ] {

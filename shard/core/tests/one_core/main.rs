@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
 mod harness;
+mod observed;
 
 use bytes::Bytes;
 use harness::{One, Seen};
