@@ -1,5 +1,7 @@
 //! The numbers of the process as Prometheus and OpenMetrics read them.
 
+mod histograms;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,7 +11,6 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use ringmain_core::close::CloseReason;
-use ringmain_core::histogram::{BOUNDS_US, Histogram};
 use ringmain_core::stats::{Cell64, Metric, MetricKind};
 use ringmain_core::{DropReason, Refusal, RefusedStatus, ShardStats};
 use ringmain_rt::Backend;
@@ -367,47 +368,6 @@ impl ShardCollector {
             "Lines of the log about closes and refusals beyond its rate, told as a number only";
         counter("log_lines_withheld", help).encode(encoder, withheld)
     }
-
-    fn encode_histograms(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "From the beginning of a publication's handling to the handing over of its last byte for a member to the kernel";
-        self.encode_histogram(encoder, "delivery_lag_seconds", help, |stats| {
-            &stats.delivery_lag
-        })?;
-        let help =
-            "From the first thing that a turn of the shard's loop handles to the end of its writes";
-        self.encode_histogram(encoder, "turn_seconds", help, |stats| &stats.turn_time)
-    }
-
-    fn encode_histogram(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        name: &str,
-        help: &str,
-        of: impl Fn(&ShardStats) -> &Histogram,
-    ) -> fmt::Result {
-        let help = format!("{help}.");
-        let mut family = encoder.encode_descriptor(name, &help, None, MetricType::Histogram)?;
-        for (shard, stats) in self.labels.iter().zip(&self.shards) {
-            let reading = of(stats).read();
-            let bounds = BOUNDS_US.iter().map(|&bound| seconds(bound));
-            let bounds = bounds.chain([f64::INFINITY]);
-            let buckets: Vec<(f64, u64)> = bounds.zip(reading.buckets).collect();
-            let labels: &Labels<'_> = &[("shard", shard.as_str())];
-            family
-                .encode_family(&labels)?
-                .encode_histogram::<NoLabelSet>(
-                    seconds(reading.sum_us),
-                    reading.count(),
-                    &buckets,
-                    None,
-                )?;
-        }
-        Ok(())
-    }
-}
-
-fn seconds(microseconds: u64) -> f64 {
-    microseconds as f64 / 1e6
 }
 
 /// Lane and way of a shard's number of mesh frames, such as `mesh_data_frames_out`.
@@ -419,7 +379,7 @@ fn lane_and_way(name: &'static str) -> Option<(&'static str, &'static str)> {
 mod tests {
     use super::*;
 
-    fn sources() -> Sources {
+    pub(super) fn sources() -> Sources {
         let (lines, _writer) = tracing_appender::non_blocking(std::io::sink());
         Sources {
             shards: vec![Arc::default(), Arc::default()],
@@ -431,7 +391,7 @@ mod tests {
         }
     }
 
-    fn has(text: &str, line: &str) -> bool {
+    pub(super) fn has(text: &str, line: &str) -> bool {
         text.lines().any(|found| found == line)
     }
 
@@ -500,28 +460,6 @@ mod tests {
                 "{}",
                 entry.name
             );
-        }
-    }
-
-    #[test]
-    fn spans_of_time_are_histograms_in_seconds() {
-        let sources = sources();
-        sources.shards[0].delivery_lag.record(10, 2);
-        sources.shards[0].delivery_lag.record(11, 3);
-        sources.shards[0].delivery_lag.record(60_000_000, 1);
-        let text = Metrics::new(sources).text().unwrap();
-        for line in [
-            "# TYPE ringmain_delivery_lag_seconds histogram",
-            r#"ringmain_delivery_lag_seconds_bucket{le="0.00001",shard="0"} 2"#,
-            r#"ringmain_delivery_lag_seconds_bucket{le="0.000025",shard="0"} 5"#,
-            r#"ringmain_delivery_lag_seconds_bucket{le="30.0",shard="0"} 5"#,
-            r#"ringmain_delivery_lag_seconds_bucket{le="+Inf",shard="0"} 6"#,
-            r#"ringmain_delivery_lag_seconds_count{shard="0"} 6"#,
-            r#"ringmain_delivery_lag_seconds_sum{shard="0"} 60.000053"#,
-            "# TYPE ringmain_turn_seconds histogram",
-            r#"ringmain_turn_seconds_count{shard="1"} 0"#,
-        ] {
-            assert!(has(&text, line), "{line}\n{text}");
         }
     }
 
