@@ -120,7 +120,10 @@ async fn run(
 ) -> Result<Outcome, ServeError> {
     let stalls: Arc<[Cell64]> = node.shards().iter().map(|_| Cell64::default()).collect();
     let numbers = Arc::new(Numbers::default());
-    numbers.configured(reloader.settings().connections_max.0);
+    numbers.configured(
+        reloader.settings().connections_max.0,
+        reloader.plan().limits.memory_bytes_max,
+    );
     let pages = Arc::new(Pages {
         metrics: Metrics::new(metrics::Sources {
             shards: node

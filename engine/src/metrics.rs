@@ -1,5 +1,7 @@
 //! The numbers of the process as Prometheus and OpenMetrics read them.
 
+mod histograms;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,7 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use ringmain_core::close::CloseReason;
 use ringmain_core::stats::{Cell64, Metric, MetricKind};
-use ringmain_core::{DropReason, ShardStats};
+use ringmain_core::{DropReason, Refusal, RefusedStatus, ShardStats};
 use ringmain_rt::Backend;
 use tracing_appender::non_blocking::ErrorCounter;
 
@@ -213,6 +215,11 @@ impl Collector for NodeCollector {
         gauge("shards", "Shards of this node").encode(encoder, [(vec![], self.shards)])?;
         gauge("connections_max", "Connections that this node accepts")
             .encode(encoder, [(vec![], self.control.connections_max.get())])?;
+        let help = "What memory_bytes of each shard may come to; from nine tenths on it refuses new connections";
+        gauge("shard_memory_bytes_max", help).encode(
+            encoder,
+            [(vec![], self.control.shard_memory_bytes_max.get())],
+        )?;
         self.encode_reloads(encoder)?;
         self.encode_end(encoder)?;
         counter(
@@ -286,6 +293,8 @@ impl Collector for ShardCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_numbers(&mut encoder)?;
         self.encode_reasons(&mut encoder)?;
+        self.encode_refusals(&mut encoder)?;
+        self.encode_histograms(&mut encoder)?;
         counter("turns_stalled", "Turns that took longer than 100 ms").encode(
             &mut encoder,
             self.stalls
@@ -379,6 +388,38 @@ impl ShardCollector {
         });
         counter("closes", "Connections ended").encode(encoder, closes)
     }
+
+    fn encode_refusals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let shards = || self.labels.iter().zip(&self.shards);
+        let refusals = shards().flat_map(|(shard, stats)| {
+            let reasons = Refusal::NAMES.iter().zip(&stats.refusals);
+            reasons.map(|((name, _), cell)| {
+                let labels = vec![("shard", shard.as_str()), ("reason", *name)];
+                (labels, cell.get())
+            })
+        });
+        let help = "Connections answered with 503 at accept";
+        counter("refused", help).encode(encoder, refusals)?;
+        let requests = shards().flat_map(|(shard, stats)| {
+            let statuses = RefusedStatus::all().zip(&stats.refused_requests);
+            statuses.map(|(status, cell)| {
+                let labels = vec![("shard", shard.as_str()), ("status", status.label())];
+                (labels, cell.get())
+            })
+        });
+        let help = "HTTP requests answered with an error";
+        counter("requests_refused", help).encode(encoder, requests)?;
+        let withheld = shards().map(|(shard, stats)| {
+            let cells = (stats.closes_withheld.iter())
+                .chain(&stats.refusals_withheld)
+                .chain(&stats.refused_requests_withheld);
+            let lines = cells.map(Cell64::get).sum();
+            (vec![("shard", shard.as_str())], lines)
+        });
+        let help =
+            "Lines of the log about closes and refusals beyond its rate, told as a number only";
+        counter("log_lines_withheld", help).encode(encoder, withheld)
+    }
 }
 
 /// Lane and way of a shard's number of mesh frames, such as `mesh_data_frames_out`.
@@ -390,7 +431,7 @@ fn lane_and_way(name: &'static str) -> Option<(&'static str, &'static str)> {
 mod tests {
     use super::*;
 
-    fn sources() -> Sources {
+    pub(super) fn sources() -> Sources {
         let (lines, _writer) = tracing_appender::non_blocking(std::io::sink());
         Sources {
             shards: vec![Arc::default(), Arc::default()],
@@ -401,7 +442,7 @@ mod tests {
         }
     }
 
-    fn has(text: &str, line: &str) -> bool {
+    pub(super) fn has(text: &str, line: &str) -> bool {
         text.lines().any(|found| found == line)
     }
 
@@ -474,10 +515,30 @@ mod tests {
     }
 
     #[test]
+    fn refusals_are_by_reason_and_status() {
+        let sources = sources();
+        sources.shards[0].refusals[Refusal::MemoryFull as usize].add(2);
+        sources.shards[1].refused_requests[RefusedStatus::of(404).index()].add(3);
+        sources.shards[1].refused_requests[RefusedStatus::of(418).index()].add(4);
+        sources.shards[1].refusals_withheld[Refusal::MemoryFull as usize].add(5);
+        sources.shards[1].refused_requests_withheld[RefusedStatus::of(404).index()].add(6);
+        let text = Metrics::new(sources).text().unwrap();
+        for line in [
+            r#"ringmain_refused_total{shard="0",reason="memory_full"} 2"#,
+            r#"ringmain_refused_total{shard="1",reason="connections_max"} 0"#,
+            r#"ringmain_requests_refused_total{shard="1",status="404"} 3"#,
+            r#"ringmain_requests_refused_total{shard="1",status="other"} 4"#,
+            r#"ringmain_log_lines_withheld_total{shard="1"} 11"#,
+        ] {
+            assert!(has(&text, line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
     fn the_node_says_what_it_is() {
         let sources = sources();
         sources.stalls[1].add(2);
-        sources.control.configured(1000);
+        sources.control.configured(1000, 5000);
         sources.control.reloads_refused.add(3);
         sources.control.state.set(State::Draining as u64);
         sources.control.drain_connections_left.set(17);
@@ -496,6 +557,7 @@ mod tests {
             r#"ringmain_state{state="serving"} 0"#,
             r#"ringmain_state{state="draining"} 1"#,
             "ringmain_drain_connections_left 17",
+            "ringmain_shard_memory_bytes_max 5000",
             "ringmain_log_lines_dropped_total 0",
             r#"ringmain_turns_stalled_total{shard="1"} 2"#,
         ] {
@@ -514,7 +576,7 @@ mod tests {
         let mut families = std::collections::HashSet::new();
         for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {
             let (family, kind) = line["# TYPE ".len()..].split_once(' ').unwrap();
-            assert!(matches!(kind, "counter" | "gauge"), "{line}");
+            assert!(matches!(kind, "counter" | "gauge" | "histogram"), "{line}");
             assert!(families.insert(family), "{line} twice");
         }
         assert!(text.lines().all(|line| !line.is_empty()));
@@ -531,9 +593,16 @@ mod tests {
                 kind = rest.split(' ').next().unwrap();
             } else {
                 let name = line.split(['{', ' ']).next().unwrap();
+                let name = ["_bucket", "_sum", "_count"]
+                    .iter()
+                    .find_map(|suffix| name.strip_suffix(suffix).filter(|name| *name == kind))
+                    .unwrap_or(name);
                 assert_eq!((help, kind), (name, name), "{line}");
             }
         }
-        assert!(kind.ends_with("_total"), "{text}");
+        assert!(
+            text.contains("# TYPE ringmain_accepted_total counter\n"),
+            "{text}"
+        );
     }
 }

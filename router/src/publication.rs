@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::id::MemberId;
+use crate::moment::Moment;
 
 /// What a payload is, whatever dialect it came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,4 +24,6 @@ pub struct Publication {
     pub payload: Bytes,
     /// The session that does not get it: the publisher, unless it asked for its own messages.
     pub exclude: Option<MemberId>,
+    /// When the publisher's shard began to handle it: the delivery lag counts from here. `None` is not counted.
+    pub began: Option<Moment>,
 }

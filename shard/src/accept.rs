@@ -110,7 +110,7 @@ fn admit(shell: &Rc<Shell>, fd: OwnedFd) {
             ringmain_rt::spawn(connection::serve(shell.clone(), socket, conn));
         }
         Err(refusal) => {
-            shell.stats().refused.add(1);
+            shell.tell_refusal(refusal, &socket);
             ringmain_rt::spawn(refuse(shell.clone(), socket, refusal));
         }
     }

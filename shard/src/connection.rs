@@ -20,6 +20,10 @@ pub async fn serve(shell: Rc<Shell>, socket: Rc<Socket>, conn: ConnId) {
             shell.turn(|core, now| core.handle(now, Input::HttpDone { conn }));
             Reading::Open
         }
+        Outcome::Failed => {
+            shell.turn(|core, now| core.handle(now, Input::HttpFailed { conn }));
+            Reading::Open
+        }
         Outcome::Ended => Reading::Ended,
     };
     while reading != Reading::Ended {

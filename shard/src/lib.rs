@@ -8,6 +8,7 @@ mod accept;
 mod connection;
 mod control;
 mod http;
+mod journal;
 mod listening;
 mod node;
 mod policy;
@@ -15,6 +16,7 @@ mod pulse;
 mod shell;
 mod sockets;
 
+pub use journal::{CLOSE_TARGET, REFUSE_TARGET};
 pub use node::{Node, NodeConfig, ShardError, ShardHandle, StartError, start};
 pub use policy::Policy;
 pub use pulse::Pulse;

@@ -181,6 +181,8 @@ struct Seat {
     pulse: Arc<Pulse>,
     reports: Sender<(usize, Report)>,
     go: Receiver<()>,
+    /// The node's start, from which all shards count.
+    started: Instant,
 }
 
 /// Starts all shards; returns when all of them listen.
@@ -202,6 +204,7 @@ pub fn start(config: NodeConfig) -> Result<Node, StartError> {
         shards: count,
         source,
     })?;
+    let started = Instant::now();
     let node_stats: Vec<_> = (0..count)
         .map(|_| Arc::new(ShardStats::default()))
         .collect();
@@ -230,6 +233,7 @@ pub fn start(config: NodeConfig) -> Result<Node, StartError> {
             pulse: pulse.clone(),
             reports: reports.clone(),
             go,
+            started,
         };
         let thread = thread::spawn(setup, move |table, pinned| run(seat, table, pinned)).map_err(
             |source| StartError::Thread {
@@ -422,6 +426,7 @@ async fn serve(
         pulse,
         reports,
         address,
+        started,
         ..
     } = seat;
     let listener = match bound.listen(config.backlog) {
@@ -452,7 +457,7 @@ async fn serve(
         pulse,
         index,
         node_stats,
-        started: Instant::now(),
+        started,
         connections_max,
         backend: config.backend,
     }));

@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 
 use ringmain_core::limits::{TURN_FRAMES_MAX, TURN_WRITES_MAX};
 use ringmain_core::{
-    ConnId, Ending, Input, ShardCore, ShardStats, Tick, Verdict, Write, WriteOutcome,
+    ConnId, Ending, Input, Refusal, ShardCore, ShardStats, Tick, Verdict, Write, WriteOutcome,
 };
-use ringmain_router::{Lane, MeshPort, ShardFrame};
+use ringmain_router::{Lane, MeshPort, Moment, ShardFrame};
 use ringmain_rt::{Backend, BatchSender, Listener, Next, Sending, Socket, Turns};
 
 use crate::http::Exchanges;
+use crate::journal::{self, Journal, Refused};
 use crate::listening::Listening;
 use crate::policy::{Policy, PolicyReceiver};
 use crate::pulse::Pulse;
@@ -48,6 +49,7 @@ pub struct Shell {
     exchanges: Exchanges,
     turns: Rc<Turns>,
     pulse: Arc<Pulse>,
+    journal: Journal,
     policy: RefCell<Arc<Policy>>,
     policies: PolicyReceiver,
     /// The numbers of all shards of the node, this one's among them.
@@ -55,6 +57,8 @@ pub struct Shell {
     stats: Arc<ShardStats>,
     started: Instant,
     now: Cell<Tick>,
+    /// The same, as exactly as the clock tells it.
+    moment: Cell<Moment>,
     /// The time was read in this turn.
     now_is_fresh: Cell<bool>,
     connections_max: usize,
@@ -95,7 +99,10 @@ pub enum Reading {
 }
 
 impl Shell {
-    pub fn new(parts: ShellParts) -> Self {
+    pub fn new(mut parts: ShellParts) -> Self {
+        if let Some(from) = journal::closes_wanted() {
+            parts.core.tell_farewells(from);
+        }
         Shell {
             core: RefCell::new(parts.core),
             port: RefCell::new(parts.port),
@@ -112,12 +119,14 @@ impl Shell {
             exchanges: Exchanges::default(),
             turns: Rc::default(),
             pulse: parts.pulse,
+            journal: Journal::new(parts.index, parts.node_stats.len()),
             policy: RefCell::new(parts.policy),
             policies: parts.policies,
             stats: parts.node_stats[parts.index].clone(),
             node_stats: parts.node_stats,
             started: parts.started,
             now: Cell::default(),
+            moment: Cell::new(Moment::new(0)),
             now_is_fresh: Cell::new(false),
             connections_max: parts.connections_max,
             backend: parts.backend,
@@ -156,17 +165,25 @@ impl Shell {
     pub fn turn<R>(&self, step: impl FnOnce(&mut ShardCore, Tick) -> R) -> R {
         let now = self.now();
         self.turns.request();
-        step(&mut self.core.borrow_mut(), now)
+        let core = &mut *self.core.borrow_mut();
+        core.set_moment(self.moment.get());
+        step(core, now)
     }
 
     /// The time, read once in each batch of completions.
     fn now(&self) -> Tick {
         if !self.now_is_fresh.replace(true) {
             self.pulse.wake();
-            self.now
-                .set(Tick(self.started.elapsed().as_millis() as u64));
+            let elapsed = self.started.elapsed();
+            self.now.set(Tick(elapsed.as_millis() as u64));
+            self.moment.set(Moment::new(elapsed.as_micros() as u64));
         }
         self.now.get()
+    }
+
+    /// The moment, read anew.
+    fn read_moment(&self) -> Moment {
+        Moment::new(self.started.elapsed().as_micros() as u64)
     }
 
     /// The end of a turn: frames in, timers and fan-outs, frames out, the flush, and whatever else
@@ -175,6 +192,7 @@ impl Shell {
         let now = self.now();
         let core = &mut *self.core.borrow_mut();
         let port = &mut *self.port.borrow_mut();
+        core.set_moment(self.moment.get());
         port.disarm();
         let more_frames = self.receive_frames(core, port, now);
         core.handle(
@@ -186,9 +204,16 @@ impl Shell {
         core.send_frames(now, |to, frame| port.send(to, frame));
         port.ring_touched();
         port.make_room_known();
+        let mut sent = None;
         core.flush(TURN_WRITES_MAX, |writes, outcomes| {
-            self.send(writes, outcomes)
+            self.send(writes, outcomes);
+            sent = Some(self.read_moment());
+            sent
         });
+        let turn_us = sent
+            .unwrap_or_else(|| self.read_moment())
+            .since(self.moment.get());
+        self.stats.turn_time.record(turn_us, 1);
         self.settle(core, now);
         core.show();
         self.shut_refused(now);
@@ -304,6 +329,7 @@ impl Shell {
         while let Some((conn, verdict)) = core.poll_verdict() {
             answer(&mut self.verdicts.borrow_mut(), conn, Some(verdict));
         }
+        self.tell_farewells(core);
         while let Some((conn, ending)) = core.poll_close() {
             // Whoever waits for a verdict waits in vain; the socket's end is what it sees next.
             let waits = matches!(self.verdicts.borrow().get(&conn), Some(Waiting::For(_)));
@@ -329,6 +355,30 @@ impl Shell {
             self.listening.begin_to_end(now);
             self.listening.go_on(now);
         }
+    }
+
+    /// Writes to the log which connections begin to end, while their sockets still know their peers.
+    fn tell_farewells(&self, core: &mut ShardCore) {
+        while let Some(farewell) = core.poll_farewell() {
+            let sockets = self.sockets.borrow();
+            let peer = sockets.get(farewell.conn).and_then(|socket| socket.peer());
+            self.journal.closed(&farewell, peer);
+        }
+    }
+
+    /// Counts a connection that is not admitted, and writes it to the log.
+    pub fn tell_refusal(&self, refusal: Refusal, socket: &Socket) {
+        let now = self.now();
+        self.journal
+            .refused(now, refusal, self.stats(), || socket.peer());
+    }
+
+    /// Counts a request that is answered with an error, and writes it to the log.
+    pub fn tell_refused_request(&self, conn: ConnId, request: Refused<'_>) {
+        self.journal
+            .request_refused(self.now(), request, self.stats(), || {
+                self.sockets.borrow().get(conn)?.peer()
+            });
     }
 
     /// Reads what is there from a connection's socket and hands it to `take`.
@@ -359,10 +409,13 @@ impl Shell {
 
     /// Takes a connection out that has come to its end.
     pub fn ended(&self, conn: ConnId) {
+        self.turn(|core, now| {
+            core.handle(now, Input::Ended { conn });
+            self.tell_farewells(core);
+        });
         self.sockets.borrow_mut().remove(conn);
         self.verdicts.borrow_mut().remove(&conn);
         self.paused.borrow_mut().remove(&conn);
-        self.turn(|core, now| core.handle(now, Input::Ended { conn }));
         self.wake_accepting();
     }
 

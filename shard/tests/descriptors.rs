@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use common::{Client, Got, backends, config, dial, read_to_end, request, stop, until};
-use ringmain_core::Limits;
+use ringmain_core::{Limits, Refusal};
 use ringmain_shard::{NodeConfig, Policy};
 
 #[test]
@@ -60,7 +60,7 @@ fn a_full_shard_answers_503_and_takes_others_when_some_have_gone() {
             client.expect_message(b"new");
             clients.push(client);
         }
-        assert_eq!(stats.refused.get(), 100);
+        assert_eq!(stats.refusals[Refusal::ConnectionsMax as usize].get(), 100);
         drop(clients);
         until("all have gone", || stats.connections.get() == 0);
         stop(node);

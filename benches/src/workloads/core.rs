@@ -11,7 +11,7 @@ use ringmain_core::{
 };
 use ringmain_proto::ws::Opcode;
 use ringmain_proto::ws::encode::write_masked_frame;
-use ringmain_router::{PeerId, RoomKey, RoomName};
+use ringmain_router::{Moment, PeerId, RoomKey, RoomName};
 
 use super::{Run, Workload};
 
@@ -62,6 +62,7 @@ impl OneCore {
     }
 
     fn receive(&mut self, conn: ConnId, bytes: &mut [u8]) {
+        self.core.set_moment(Moment::new(1_000));
         self.core.handle(Tick(0), Input::Received { conn, bytes });
     }
 
@@ -77,6 +78,7 @@ impl OneCore {
                     *written += black_box(write).bytes();
                     WriteOutcome::Wrote(write.bytes())
                 }));
+                Some(Moment::new(1_300))
             });
             while let Some((conn, _)) = self.core.poll_verdict() {
                 let bytes = Bytes::new();

@@ -132,6 +132,7 @@ fn hop(frames: usize) -> Run {
         kind: PayloadKind::Binary,
         payload: Bytes::from(vec![7; 128]),
         exclude: None,
+        began: None,
     });
     let peer = PeerId::shard(1).unwrap();
     Box::new(move || {

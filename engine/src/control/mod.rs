@@ -5,6 +5,7 @@ mod ending;
 pub mod numbers;
 mod reloading;
 pub mod watchdog;
+mod withheld;
 
 use std::io;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use ending::Ending;
 use numbers::Numbers;
 pub use reloading::Reloading;
 use watchdog::{SAMPLE_INTERVAL, Sight, TURN_ENDLESS, TURN_LONG, Watch};
+use withheld::Withheld;
 
 /// A signal so soon after the first is the same one again: `timeout` and some supervisors send it to
 /// the process and to its group.
@@ -89,6 +91,7 @@ pub struct Control {
     stalls: Arc<[Cell64]>,
     numbers: Arc<Numbers>,
     reloading: Reloading,
+    withheld: Withheld,
     sampled: Instant,
     ending: Option<Ending>,
 }
@@ -102,6 +105,11 @@ impl Control {
         reloading: Reloading,
     ) -> Self {
         Control {
+            withheld: Withheld::new(
+                (node.shards().iter())
+                    .map(|shard| shard.stats().clone())
+                    .collect(),
+            ),
             watches: node.shards().iter().map(|_| Watch::default()).collect(),
             node,
             stalls,
@@ -124,6 +132,7 @@ impl Control {
                 _ = samples.tick() => {
                     self.watch();
                     self.go_on_reloading();
+                    self.withheld.tell();
                     self.go_on_ending();
                     if self.ending.as_ref().is_some_and(Ending::is_overdue) {
                         let connections = self.connections();

@@ -30,6 +30,8 @@ impl State {
 pub struct Numbers {
     /// Connections that the node accepts.
     pub connections_max: Cell64,
+    /// What the messages of each shard may hold, in bytes.
+    pub shard_memory_bytes_max: Cell64,
     /// Configurations that were read again and hold.
     pub reloads_applied: Cell64,
     /// Configurations that were read again and were invalid.
@@ -46,10 +48,12 @@ pub struct Numbers {
 
 impl Numbers {
     /// A configuration holds from now on.
-    pub fn configured(&self, connections_max: u64) {
+    pub fn configured(&self, connections_max: u64, shard_memory_bytes_max: usize) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         self.configured_at_seconds
             .set(now.unwrap_or_default().as_secs());
         self.connections_max.set(connections_max);
+        self.shard_memory_bytes_max
+            .set(shard_memory_bytes_max as u64);
     }
 }

@@ -57,7 +57,10 @@ impl Control {
         tell(&renewal);
         self.reloading.refilter(&renewal.settings.log);
         self.numbers.reloads_applied.add(1);
-        self.numbers.configured(renewal.settings.connections_max.0);
+        self.numbers.configured(
+            renewal.settings.connections_max.0,
+            renewal.policy.limits.memory_bytes_max,
+        );
         self.node.reload(renewal.policy.clone());
         self.reloading.is_under_way = true;
         self.reloading.reloader.accept(renewal);

@@ -47,6 +47,19 @@ pub struct CloseEntry {
     pub text: &'static str,
     /// Whether the client may come back, and when.
     pub reconnect: Reconnect,
+    /// How much its line in the log matters.
+    pub severity: Severity,
+}
+
+/// How much it matters that a connection ended for a reason, or was refused. The levels of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// As it should be, or of no interest to the operator.
+    Debug,
+    /// The client has done something wrong, or does not keep up.
+    Info,
+    /// The server is in trouble.
+    Warn,
 }
 
 /// Advice to the client.
@@ -73,6 +86,7 @@ const fn entry(
         code,
         text,
         reconnect,
+        severity: reason.severity(),
     }
 }
 
@@ -172,6 +186,25 @@ impl CloseReason {
             Reconnect::Now,
         ),
     ];
+
+    /// Normal ends are of no interest one by one, faults of clients are worth a line, and trouble of the server a warning.
+    const fn severity(self) -> Severity {
+        match self {
+            CloseReason::PeerClosed
+            | CloseReason::PeerGone
+            | CloseReason::RequestDone
+            | CloseReason::BadRequest
+            | CloseReason::Stopping
+            | CloseReason::LifetimeOver => Severity::Debug,
+            CloseReason::HandshakeTimeout
+            | CloseReason::ProtocolError
+            | CloseReason::InvalidText
+            | CloseReason::MessageTooBig
+            | CloseReason::HeartbeatTimeout
+            | CloseReason::SlowConsumer => Severity::Info,
+            CloseReason::MemoryFull | CloseReason::RoomRefused => Severity::Warn,
+        }
+    }
 
     /// The catalogue's entry.
     pub const fn entry(self) -> &'static CloseEntry {

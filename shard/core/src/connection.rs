@@ -37,6 +37,8 @@ pub struct Connection {
     pub finishing: bool,
     /// The socket takes no HTTP until it says so.
     pub http_blocked: bool,
+    /// When it was accepted, in whole seconds of the shard's time, for the log.
+    pub accepted_s: u32,
 }
 
 /// How far a connection has come.
@@ -90,6 +92,7 @@ impl Connection {
             pinged: false,
             finishing: false,
             http_blocked: false,
+            accepted_s: (now.0 / 1_000) as u32,
         }
     }
 

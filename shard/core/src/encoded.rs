@@ -5,6 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use ringmain_proto::ws::Opcode;
 use ringmain_proto::ws::encode::{Header, write_frame};
+use ringmain_router::Moment;
 
 use crate::limits::{INLINE_PAYLOAD_BYTES_MAX, REPLY_BUFFER_BYTES_FIRST, REPLY_BUFFER_BYTES_MAX};
 use crate::memory::Meter;
@@ -23,6 +24,8 @@ struct Inner {
     messages: u32,
     /// A publication: may be dropped for a slow consumer, and nothing is put behind it.
     is_publication: bool,
+    /// When the handling of the publication began that this is.
+    began: Option<Moment>,
     meter: Meter,
 }
 
@@ -58,14 +61,17 @@ impl Encoded {
             payload,
             messages,
             is_publication: false,
+            began: None,
             meter: meter.clone(),
         }))
     }
 
-    /// Marks bytes that nobody shares yet as a publication, which may be dropped for a slow consumer.
-    pub fn into_publication(mut self) -> Self {
+    /// Marks bytes that nobody shares yet as a publication, which may be dropped for a slow consumer, and notes
+    /// when its handling began.
+    pub fn of_publication(mut self, began: Option<Moment>) -> Self {
         if let Some(inner) = Rc::get_mut(&mut self.0) {
             inner.is_publication = true;
+            inner.began = began;
         }
         self
     }
@@ -73,6 +79,11 @@ impl Encoded {
     /// Whether it is a publication; control frames and replies are none.
     pub fn is_publication(&self) -> bool {
         self.0.is_publication
+    }
+
+    /// When the handling of the publication began, if this is one that is to be counted.
+    pub fn began(&self) -> Option<Moment> {
+        self.0.began
     }
 
     /// Puts one more message behind these, if they are no publication, nobody else shares them and they

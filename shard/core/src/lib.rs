@@ -11,7 +11,11 @@ pub mod close;
 pub mod connection;
 pub mod dialect;
 pub mod encoded;
+pub mod farewell;
+pub mod histogram;
+mod lag;
 pub mod limits;
+pub mod line_budget;
 pub mod members;
 pub mod memory;
 pub mod outbox;
@@ -26,13 +30,14 @@ pub mod tick;
 pub mod wheel;
 
 pub use batch::{Write, WriteOutcome};
-pub use close::CloseReason;
+pub use close::{CloseReason, Severity};
 pub use dialect::Target;
+pub use farewell::Farewell;
 pub use limits::Limits;
 pub use pattern::Pattern;
 pub use room_settings::{RoomPolicies, RoomSettings, SlowConsumer};
 pub use shard::{Ending, Input, Refusal, Rules, ShardConfig, ShardCore, Verdict};
-pub use stats::{DropReason, ShardStats};
+pub use stats::{DropReason, RefusedStatus, ShardStats};
 pub use tick::Tick;
 
 /// Names a connection of one shard; a later connection in the same place has another generation.

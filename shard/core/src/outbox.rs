@@ -198,6 +198,11 @@ impl Outbox {
 
     /// Takes off the front what has been sent.
     pub fn sent(&mut self, bytes: usize) {
+        self.sent_each(bytes, |_| {});
+    }
+
+    /// Takes off the front what has been sent, and shows every entry that was sent to its end.
+    pub fn sent_each(&mut self, bytes: usize, mut done: impl FnMut(&Encoded)) {
         self.bytes -= bytes as u32;
         let mut sent = self.sent as usize + bytes;
         while let Some(first) = self.queue.front() {
@@ -206,7 +211,9 @@ impl Outbox {
                 break;
             }
             sent -= len;
-            self.queue.pop();
+            if let Some(entry) = self.queue.pop() {
+                done(&entry);
+            }
         }
         self.sent = sent as u32;
     }

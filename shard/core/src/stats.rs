@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::close::CloseReason;
+use crate::close::{CloseReason, Severity};
+use crate::histogram::Histogram;
+use crate::shard::Refusal;
 
 /// A number that its one writer changes by a plain load and store.
 #[derive(Debug, Default)]
@@ -56,6 +58,65 @@ impl DropReason {
     ];
 }
 
+/// The HTTP status of a refused request, as a place in a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedStatus(u8);
+
+impl RefusedStatus {
+    /// The statuses that have a place of their own, and their labels.
+    const KNOWN: [(u16, &'static str); 13] = [
+        (400, "400"),
+        (401, "401"),
+        (403, "403"),
+        (404, "404"),
+        (405, "405"),
+        (408, "408"),
+        (409, "409"),
+        (413, "413"),
+        (415, "415"),
+        (426, "426"),
+        (429, "429"),
+        (431, "431"),
+        (503, "503"),
+    ];
+
+    /// How many places there are: one for all others.
+    pub const COUNT: usize = Self::KNOWN.len() + 1;
+
+    /// The place of a status.
+    pub fn of(status: u16) -> Self {
+        let place = Self::KNOWN.iter().position(|(known, _)| *known == status);
+        RefusedStatus(place.unwrap_or(Self::KNOWN.len()) as u8)
+    }
+
+    /// All places.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..Self::COUNT as u8).map(RefusedStatus)
+    }
+
+    /// Its place.
+    pub fn index(self) -> usize {
+        self.0.into()
+    }
+
+    /// Its label in the metrics.
+    pub fn label(self) -> &'static str {
+        Self::KNOWN
+            .get(self.index())
+            .map_or("other", |(_, label)| label)
+    }
+
+    /// How much its line in the log matters: requests that lead nowhere are of no interest one by one, those that lack a
+    /// right or come too often are worth a line, and what the server cannot serve is its trouble.
+    pub fn severity(self) -> Severity {
+        match Self::KNOWN.get(self.index()) {
+            Some((401 | 403 | 409 | 429, _)) => Severity::Info,
+            Some((503, _)) | None => Severity::Warn,
+            Some(_) => Severity::Debug,
+        }
+    }
+}
+
 /// Whether a metric only grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
@@ -86,6 +147,21 @@ macro_rules! shard_stats {
             pub drops: [Cell64; DropReason::NAMES.len()],
             /// Connections ended, by [`CloseReason`].
             pub closes: [Cell64; CloseReason::CATALOGUE.len()],
+            /// Connections answered with 503 at accept, by [`Refusal`].
+            pub refusals: [Cell64; Refusal::NAMES.len()],
+            /// Requests answered with an error, by [`RefusedStatus`].
+            pub refused_requests: [Cell64; RefusedStatus::COUNT],
+            /// Lines about closes that the log's rate limit withheld, by [`CloseReason`].
+            pub closes_withheld: [Cell64; CloseReason::CATALOGUE.len()],
+            /// Lines about refused connections that it withheld, by [`Refusal`].
+            pub refusals_withheld: [Cell64; Refusal::NAMES.len()],
+            /// Lines about refused requests that it withheld, by [`RefusedStatus`].
+            pub refused_requests_withheld: [Cell64; RefusedStatus::COUNT],
+            /// From the beginning of a publication's handling on its publisher's shard to when the last byte
+            /// for a member was handed to the kernel; every delivery of this shard.
+            pub delivery_lag: Histogram,
+            /// From the first thing that a turn handled to the end of its writes.
+            pub turn_time: Histogram,
         }
 
         impl ShardStats {
@@ -109,7 +185,6 @@ shard_stats! {
     Gauge memory_bytes "Bytes in outboxes, unfinished messages and the shard's data lane";
     Gauge listening "Whether the shard accepts connections: 1 until it is drained";
     Counter accepted "Connections accepted";
-    Counter refused "Connections answered with 503 because the shard or the node was full";
     Counter messages_in "Messages received";
     Counter messages_out "Messages queued for delivery to a connection";
     Counter bytes_in "Bytes received";

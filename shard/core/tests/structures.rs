@@ -25,7 +25,7 @@ fn replies_between_dropped_publications_do_not_make_a_long_queue() {
     for number in 0..5_000u32 {
         outbox.push(
             Encoded::message(Opcode::Binary, &Bytes::from_static(&[0; 100]), &meter)
-                .into_publication(),
+                .of_publication(None),
         );
         outbox.push_copied(Opcode::Pong, &number.to_le_bytes(), &meter);
         write_frame(&mut replies, Opcode::Pong, &number.to_le_bytes());
@@ -99,7 +99,7 @@ proptest! {
                 OutboxStep::Publication(length) => {
                     let payload = vec![number as u8; length];
                     let encoded = Encoded::message(Opcode::Binary, &Bytes::from(payload.clone()), &meter);
-                    outbox.push(encoded.into_publication());
+                    outbox.push(encoded.of_publication(None));
                     push(&mut oracle, &payload);
                     oracle.back_mut().unwrap().is_publication = true;
                 }

@@ -56,6 +56,13 @@ impl Socket {
         receive_now(self.fd(), buffer)
     }
 
+    /// The other end's address. `None` once the system has forgotten it, as after a reset.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        // SAFETY: the descriptor is this socket's, and the borrow ends with this call.
+        let fd = unsafe { BorrowedFd::borrow_raw(self.fd()) };
+        socket2::SockRef::from(&fd).peer_addr().ok()?.as_socket()
+    }
+
     /// Shuts one half or both.
     pub fn shutdown(&self, how: Shutdown) {
         let how = match how {

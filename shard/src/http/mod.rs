@@ -38,6 +38,8 @@ pub enum Outcome {
     },
     /// The last response is handed over.
     Done,
+    /// What came in is no HTTP. There may be a response that says so.
+    Failed,
     /// The socket is at its end.
     Ended,
 }
@@ -52,8 +54,8 @@ struct Exchange {
 
 /// What the exchange goes on with.
 enum Step {
-    /// hyper is done.
-    Finished,
+    /// hyper is done; or it could not read what came.
+    Finished(Result<(), hyper::Error>),
     /// hyper has written, or asks for an upgrade.
     Outward,
     /// The socket has something to read.
@@ -73,19 +75,26 @@ pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> O
     let mut server = http1::Builder::new()
         .max_buf_size(head_bytes_max)
         .header_read_timeout(None)
-        .serve_connection(pipe.clone(), Routes(exchange.clone()));
+        .serve_connection(
+            pipe.clone(),
+            Routes {
+                shell: shell.clone(),
+                conn,
+                exchange: exchange.clone(),
+            },
+        );
     // Kept over several polls: a wait that is dropped stays in the ring until it completes.
     let mut readable = None;
     loop {
         let step = poll_fn(|context| {
-            if server.poll_without_shutdown(context).is_ready() {
-                return Poll::Ready(Step::Finished);
+            if let Poll::Ready(result) = server.poll_without_shutdown(context) {
+                return Poll::Ready(Step::Finished(result));
             }
             if pipe.has_written() || exchange.asked.borrow().is_some() {
                 return Poll::Ready(Step::Outward);
             }
             if exchange.finish.poll_over(context) {
-                return Poll::Ready(Step::Finished);
+                return Poll::Ready(Step::Finished(Ok(())));
             }
             // hyper may have woken this task to be polled once more, so it is polled on every wake.
             let wait = readable.get_or_insert_with(|| Box::pin(socket.readable()));
@@ -105,7 +114,8 @@ pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> O
             });
         }
         match step {
-            Step::Finished => break,
+            Step::Finished(Err(error)) if error.is_parse() => return Outcome::Failed,
+            Step::Finished(_) => break,
             Step::Outward => {
                 let asked = exchange.asked.take();
                 if let Some(target) = asked {
@@ -146,7 +156,11 @@ pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> O
 }
 
 /// hyper's service: routes a request, and lets an upgrade wait for its verdict.
-struct Routes(Rc<Exchange>);
+struct Routes {
+    shell: Rc<Shell>,
+    conn: ConnId,
+    exchange: Rc<Exchange>,
+}
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, Infallible>>>>;
 
@@ -158,11 +172,14 @@ impl Service<Request<Incoming>> for Routes {
     fn call(&self, request: Request<Incoming>) -> Answer {
         match routes::route(&request) {
             Err(plain) => {
-                let response = self.0.finish.answered(plain.respond());
+                if let Some(refused) = plain.refused(request.uri().path()) {
+                    self.shell.tell_refused_request(self.conn, refused);
+                }
+                let response = self.exchange.finish.answered(plain.respond());
                 Box::pin(std::future::ready(Ok(response)))
             }
             Ok((target, accept)) => {
-                let exchange = self.0.clone();
+                let exchange = self.exchange.clone();
                 exchange.asked.replace(Some(target));
                 Box::pin(poll_fn(move |_| {
                     // No waker is kept: the task polls again once it has the verdict.

@@ -9,6 +9,8 @@ use ringmain_core::{Target, Verdict};
 use ringmain_proto::ws::handshake::{self, Accept, HandshakeError};
 use ringmain_router::RoomName;
 
+use crate::journal::Refused;
+
 type Answer = Response<Full<Bytes>>;
 
 const PATHS: &str = "WebSocket paths:
@@ -31,6 +33,16 @@ impl Plain {
             body: body.into(),
             headers: &[],
         }
+    }
+
+    /// What to say of it, if it is an error.
+    pub fn refused<'a>(&'a self, path: &'a str) -> Option<Refused<'a>> {
+        let is_error = self.status.is_client_error() || self.status.is_server_error();
+        is_error.then(|| Refused {
+            status: self.status.as_u16(),
+            path,
+            why: &self.body,
+        })
     }
 
     /// The response.

@@ -57,9 +57,9 @@ impl ShardCore {
                 }
                 let encoding = entry.dialect.encoding();
                 let encoded = fan_out.encoded[encoding as usize].get_or_insert_with(|| {
-                    encoding
-                        .encode(&fan_out.publication, &self.meter)
-                        .into_publication()
+                    let publication = &fan_out.publication;
+                    let encoded = encoding.encode(publication, &self.meter);
+                    encoded.of_publication(publication.began)
                 });
                 entry.outbox.push(encoded.clone());
                 delivered += 1;

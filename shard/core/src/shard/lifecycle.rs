@@ -8,6 +8,7 @@ use crate::ConnId;
 use crate::close::CloseReason;
 use crate::connection::Stage;
 use crate::dialect::{DialectState, Target};
+use crate::farewell::Farewell;
 use crate::limits::TURN_EVICTIONS_MAX;
 use crate::outbox::Outbox;
 use crate::session::{FlushState, Session};
@@ -60,8 +61,8 @@ impl ShardCore {
         }
     }
 
-    pub(super) fn http_done(&mut self, now: Tick, conn: ConnId) {
-        self.begin_closing(now, conn, CloseReason::RequestDone, false, true);
+    pub(super) fn http_done(&mut self, now: Tick, conn: ConnId, reason: CloseReason) {
+        self.begin_closing(now, conn, reason, false, true);
         if self
             .connections
             .get(conn)
@@ -85,13 +86,15 @@ impl ShardCore {
             if let Some(connection) = self.connections.get_mut(conn) {
                 connection.reason = Some(reason);
             }
-            return self.end(conn);
+            self.end(conn);
+            return self.farewells.explain(conn, text);
         };
         let deaf = matches!(
             reason,
             CloseReason::ProtocolError | CloseReason::InvalidText | CloseReason::MessageTooBig
         );
         self.begin_closing(now, conn, reason, false, deaf);
+        self.farewells.explain(conn, text);
         self.reply(
             now,
             session,
@@ -187,6 +190,7 @@ impl ShardCore {
         };
         connection.reason.get_or_insert(reason);
         let session = connection.session;
+        self.note_farewell(conn);
         self.read_on(conn);
         self.wheel
             .set(conn.index, now.plus(self.limits.close_handshake_ms));
@@ -241,8 +245,12 @@ impl ShardCore {
         if connection.stage == Stage::Ending {
             return;
         }
+        let is_first = !connection.is_ending();
         connection.stage = Stage::Ending;
         let session = connection.session;
+        if is_first {
+            self.note_farewell(conn);
+        }
         self.read_on(conn);
         self.wheel.cancel(conn.index);
         if let Some(session) = session {
@@ -256,7 +264,11 @@ impl ShardCore {
         let Some(connection) = self.connections.get(conn) else {
             return;
         };
-        if let Some(session) = connection.session {
+        let session = connection.session;
+        if !connection.is_ending() {
+            self.note_farewell(conn);
+        }
+        if let Some(session) = session {
             self.leave(session);
             if let Some(entry) = self.sessions.remove(session) {
                 self.stats
@@ -271,6 +283,27 @@ impl ShardCore {
         self.stats
             .closed(connection.reason.unwrap_or(CloseReason::PeerGone));
         self.stats.connections.set(self.connections.len() as u64);
+    }
+
+    /// Notes for the log that a connection begins to end, while its room is still known.
+    fn note_farewell(&mut self, conn: ConnId) {
+        let Some(connection) = self.connections.get(conn) else {
+            return;
+        };
+        let reason = connection.reason.unwrap_or(CloseReason::PeerGone);
+        let (now, sessions, rooms) = (self.now, &self.sessions, &self.rooms);
+        self.farewells.note(now, reason, &self.stats, || {
+            let session = connection.session.and_then(|key| sessions.get(key));
+            let membership = session.and_then(|session| session.membership);
+            let room = membership.and_then(|membership| rooms.get(membership.room));
+            Farewell {
+                conn,
+                reason,
+                detail: String::new(),
+                room: room.map(|room| room.name.clone()),
+                open_s: (now.0 / 1_000).saturating_sub(connection.accepted_s.into()),
+            }
+        });
     }
 
     /// Closes the largest holders when the shard's memory is used up.

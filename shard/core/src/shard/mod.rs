@@ -19,11 +19,13 @@ use bytes::Bytes;
 use ringmain_proto::ws::{ParserSettings, Role};
 use ringmain_router::room::RoomMap;
 use ringmain_router::{
-    Generation, HomeTable, PeerId, Publication, RoomId, RoomKey as RoomSecret, ShardFrame,
+    Generation, HomeTable, Moment, PeerId, Publication, RoomId, RoomKey as RoomSecret, ShardFrame,
 };
 
+use crate::close::{CloseReason, Severity};
 use crate::connection::Connection;
 use crate::dialect::Target;
+use crate::farewell::{Farewell, Farewells};
 use crate::limits::{
     Limits, MEMORY_REFUSE_PERCENT, OUTGOING_WAIT_MS, TURN_WRITES_MAX, TURN_WRITES_WHILE_FANNING_OUT,
 };
@@ -85,6 +87,11 @@ pub enum Input<'a> {
         /// The connection.
         conn: ConnId,
     },
+    /// What came in could not be read as HTTP: close once the answer is sent, if there is one.
+    HttpFailed {
+        /// The connection.
+        conn: ConnId,
+    },
     /// The 101 was handed over by [`Input::Respond`]: from now on the connection speaks WebSocket.
     Upgraded {
         /// The connection.
@@ -139,6 +146,26 @@ pub enum Refusal {
     ConnectionsMax,
 }
 
+impl Refusal {
+    /// All refusals with their names in metrics and logs, in the order of their numbers.
+    pub const NAMES: [(&'static str, Refusal); 2] = [
+        ("memory_full", Refusal::MemoryFull),
+        ("connections_max", Refusal::ConnectionsMax),
+    ];
+
+    /// The name in metrics and logs.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
+
+    /// How much its line in the log matters.
+    pub fn severity(self) -> Severity {
+        match self {
+            Refusal::MemoryFull | Refusal::ConnectionsMax => Severity::Warn,
+        }
+    }
+}
+
 /// What the shell does to a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -174,6 +201,10 @@ pub struct ShardCore {
     meter: Meter,
     /// Payload bytes in the shard's own data lane, as of this turn.
     lane_bytes: usize,
+    /// When what is handled now came in, as exactly as the shell knows.
+    moment: Option<Moment>,
+    /// The time of the last input.
+    now: Tick,
 
     connections: Table<Connection>,
     sessions: Table<Session>,
@@ -214,6 +245,7 @@ pub struct ShardCore {
     closes: VecDeque<(ConnId, Ending)>,
     readable: VecDeque<ConnId>,
     drain: Option<drain::Drain>,
+    farewells: Farewells,
     /// Ends when there is no connection left.
     stopping: bool,
 }
@@ -241,6 +273,8 @@ impl ShardCore {
             stats,
             meter: Meter::default(),
             lane_bytes: 0,
+            moment: None,
+            now,
             connections: Table::default(),
             sessions: Table::default(),
             rooms: Table::default(),
@@ -267,6 +301,7 @@ impl ShardCore {
             closes: VecDeque::new(),
             readable: VecDeque::new(),
             drain: None,
+            farewells: Farewells::new(shards),
             stopping: false,
         }
     }
@@ -290,12 +325,19 @@ impl ShardCore {
         Ok(conn)
     }
 
+    /// Says when what is handled from here on came in. Without it no lag is counted.
+    pub fn set_moment(&mut self, moment: Moment) {
+        self.moment = Some(moment);
+    }
+
     /// The one way in for all else. Drain the `poll_*` and [`send_frames`](Self::send_frames) after it.
     pub fn handle(&mut self, now: Tick, input: Input<'_>) {
+        self.now = now;
         match input {
             Input::Upgrade { conn, target } => self.upgrade(conn, &target),
             Input::Respond { conn, bytes } => self.respond(conn, bytes),
-            Input::HttpDone { conn } => self.http_done(now, conn),
+            Input::HttpDone { conn } => self.http_done(now, conn, CloseReason::RequestDone),
+            Input::HttpFailed { conn } => self.http_done(now, conn, CloseReason::BadRequest),
             Input::Upgraded { conn } => self.upgraded(now, conn),
             Input::Received { conn, bytes } => self.received(now, conn, bytes),
             Input::Writable { conn } => self.writable(now, conn),
@@ -378,6 +420,17 @@ impl ShardCore {
     pub fn poll_readable(&mut self) -> Option<ConnId> {
         std::iter::from_fn(|| self.readable.pop_front())
             .find(|conn| self.connections.get(*conn).is_some())
+    }
+
+    /// From which severity on ends of connections are to be told by [`poll_farewell`](Self::poll_farewell).
+    /// None are until this says so.
+    pub fn tell_farewells(&mut self, from: Severity) {
+        self.farewells.tell(from);
+    }
+
+    /// A connection that begins to end, to be written to the log. Its socket is still open unless it ended by itself.
+    pub fn poll_farewell(&mut self) -> Option<Farewell> {
+        self.farewells.poll()
     }
 
     /// Whether the shell may read from a connection now.

@@ -292,6 +292,7 @@ impl Actions for Handling<'_> {
                 kind,
                 payload,
                 exclude,
+                began: self.core.moment,
             },
         );
     }

@@ -1,11 +1,13 @@
 //! The flush: one write for all that is queued for a session.
 
 use bytes::Bytes;
+use ringmain_router::Moment;
 
 use super::ShardCore;
 use crate::batch::{Write, WriteOutcome, with_writes};
 use crate::connection::{Connection, Pause, Stage};
 use crate::encoded::Encoded;
+use crate::lag::Lags;
 use crate::limits::TURN_WRITES_MAX;
 use crate::outbox::Outbox;
 use crate::stats::DropReason;
@@ -42,11 +44,16 @@ enum After {
 }
 
 /// Takes off an outbox what its socket took.
-fn took(outbox: &mut Outbox, offered: usize, outcome: WriteOutcome) -> (After, usize) {
+fn took(
+    outbox: &mut Outbox,
+    offered: usize,
+    outcome: WriteOutcome,
+    done: impl FnMut(&Encoded),
+) -> (After, usize) {
     let WriteOutcome::Wrote(bytes) = outcome else {
         return (After::Gone, 0);
     };
-    outbox.sent(bytes);
+    outbox.sent_each(bytes, done);
     let after = match bytes {
         _ if bytes < offered => After::Blocked,
         _ if outbox.is_empty() => After::Empty,
@@ -58,30 +65,34 @@ fn took(outbox: &mut Outbox, offered: usize, outcome: WriteOutcome) -> (After, u
 impl ShardCore {
     /// Writes, by one call of `send`, for the HTTP exchanges and sessions whose turn it is: at most one
     /// write each, and no more than `writes_max` or [`TURN_WRITES_MAX`]. `send` is to say how each write
-    /// went, in their order. Returns how many there were.
+    /// went, in their order, and returns when they were made, from which the lag of publications is reckoned.
+    /// Returns how many there were.
     pub fn flush(
         &mut self,
         writes_max: usize,
-        send: impl FnOnce(&[Write<'_>], &mut Vec<WriteOutcome>),
+        send: impl FnOnce(&[Write<'_>], &mut Vec<WriteOutcome>) -> Option<Moment>,
     ) -> usize {
         let mut flush = std::mem::take(&mut self.flush);
         self.choose(writes_max.min(TURN_WRITES_MAX), &mut flush.due);
+        let mut sent = None;
         if !flush.due.is_empty() {
             let outboxes = flush.due.iter().filter_map(|&due| self.outbox_of(due));
             with_writes(outboxes, &mut flush.gathered, |writes| {
                 flush.offered.extend(writes.iter().map(Write::bytes));
-                send(writes, &mut flush.outcomes);
+                sent = send(writes, &mut flush.outcomes);
             });
             debug_assert_eq!(flush.outcomes.len(), flush.due.len());
         }
         let writes = flush.due.len();
+        let mut lags = Lags::new(sent);
         let went = flush.offered.drain(..).zip(flush.outcomes.drain(..));
         for (due, (offered, outcome)) in flush.due.drain(..).zip(went) {
             match due {
                 Due::Http(conn) => self.wrote_http(conn, offered, outcome),
-                Due::Session(session) => self.wrote_session(session, offered, outcome),
+                Due::Session(session) => self.wrote_session(session, offered, outcome, &mut lags),
             }
         }
+        lags.count(&self.stats.delivery_lag);
         self.flush = flush;
         self.stats.writes.add(writes as u64);
         writes
@@ -144,14 +155,22 @@ impl ShardCore {
         self.prompt.pop_front().map(|session| (session, false))
     }
 
-    fn wrote_session(&mut self, session: SessionId, offered: usize, outcome: WriteOutcome) {
+    fn wrote_session(
+        &mut self,
+        session: SessionId,
+        offered: usize,
+        outcome: WriteOutcome,
+        lags: &mut Lags,
+    ) {
         let soft = self.limits.outbox_soft();
         let Some(entry) = self.sessions.get_mut(session) else {
             return;
         };
         let conn = entry.conn;
         entry.flush.in_batch = false;
-        let (after, bytes) = took(&mut entry.outbox, offered, outcome);
+        let (after, bytes) = took(&mut entry.outbox, offered, outcome, |encoded| {
+            lags.add(encoded.began(), &self.stats.delivery_lag);
+        });
         self.stats.bytes_out.add(bytes as u64);
         if entry.slow_since.is_some() && entry.outbox.bytes() <= soft {
             entry.slow_since = None;
@@ -201,7 +220,7 @@ impl ShardCore {
         let Some(outbox) = &mut connection.http else {
             return;
         };
-        let (after, bytes) = took(outbox, offered, outcome);
+        let (after, bytes) = took(outbox, offered, outcome, |_| {});
         self.stats.bytes_out.add(bytes as u64);
         match after {
             After::Empty => {

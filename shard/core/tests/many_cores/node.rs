@@ -330,6 +330,7 @@ impl Node {
                 outcomes.push(WriteOutcome::Wrote(bytes.len()));
                 clients[client].read(bytes);
             }
+            None
         });
     }
 

@@ -11,7 +11,7 @@ use ringmain_core::{
 };
 use ringmain_proto::ws::encode::write_masked_frame;
 use ringmain_proto::ws::{Event, Opcode, Parser, ParserSettings, Role};
-use ringmain_router::{Generation, PeerId, RoomKey, RoomName, ShardFrame};
+use ringmain_router::{Generation, Moment, PeerId, RoomKey, RoomName, ShardFrame};
 
 /// What a client has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct One {
     pub sent: Vec<(PeerId, ShardFrame)>,
     /// The other shards' lanes take no publications.
     pub lanes_are_full: bool,
+    /// When the writes of the next turns are made, where a test is about lags.
+    pub sent_at: Option<Moment>,
 }
 
 impl One {
@@ -92,6 +94,7 @@ impl One {
             sockets: HashMap::new(),
             sent: Vec::new(),
             lanes_are_full: false,
+            sent_at: None,
         }
     }
 
@@ -195,6 +198,7 @@ impl One {
                 socket.read(bytes);
                 WriteOutcome::Wrote(count)
             }));
+            self.sent_at
         });
         while let Some((conn, verdict)) = self.core.poll_verdict() {
             assert_eq!(verdict, Verdict::Granted);

@@ -4,6 +4,7 @@
 mod drain;
 mod harness;
 mod lifetime;
+mod observed;
 mod slow;
 
 use bytes::Bytes;
@@ -380,6 +381,7 @@ fn a_burst_from_another_shard_arrives_whole_without_waiting_for_more() {
             kind: PayloadKind::Binary,
             payload: Bytes::from_static(b"x"),
             exclude: None,
+            began: None,
         };
         let publication = std::sync::Arc::new(publication);
         let generation = Generation(u64::MAX);
