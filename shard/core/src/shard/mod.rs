@@ -3,20 +3,22 @@
 mod fanout;
 mod frames;
 mod lifecycle;
+mod posts;
 mod publish;
 mod receive;
 mod rooms;
+mod stream;
 mod timers;
 mod write;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ringmain_proto::ws::{ParserSettings, Role};
 use ringmain_router::room::RoomMap;
 use ringmain_router::{
-    Generation, HomeTable, PeerId, Publication, RoomId, RoomKey as RoomSecret, ShardFrame,
+    Generation, HomeTable, PeerId, Publication, RoomId, RoomKey as RoomSecret, RoomName, ShardFrame,
 };
 
 use crate::connection::Connection;
@@ -65,17 +67,45 @@ pub enum Input<'a> {
         /// The bytes.
         bytes: Bytes,
     },
+    /// The first bytes of a request, after another was answered; or its head is whole and its body follows.
+    RequestBegun {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// Bytes of a request's body have come in, to be kept until it is answered.
+    BodyReceived {
+        /// The connection.
+        conn: ConnId,
+        /// How many.
+        bytes: usize,
+    },
+    /// A request publishes a message to a room that its connection is no member of. Answered by a [`Verdict`].
+    Publish {
+        /// The connection.
+        conn: ConnId,
+        /// The room.
+        room: RoomName,
+        /// The message.
+        publication: Publication,
+    },
+    /// A request is answered, and another may follow.
+    RequestDone {
+        /// The connection.
+        conn: ConnId,
+    },
     /// The HTTP exchange ended without an upgrade: close once the response is sent.
     HttpDone {
         /// The connection.
         conn: ConnId,
     },
-    /// The 101 was handed over by [`Input::Respond`]: from now on the connection speaks WebSocket.
+    /// The 101, or the head of an event stream's response, was handed over by [`Input::Respond`]: from now on the
+    /// connection speaks WebSocket, or is sent events.
     Upgraded {
         /// The connection.
         conn: ConnId,
     },
-    /// Bytes of WebSocket have come in. They are unmasked in place.
+    /// Bytes of WebSocket have come in. They are unmasked in place. What comes in from an event stream's peer says
+    /// nothing.
     Received {
         /// The connection.
         conn: ConnId,
@@ -103,11 +133,15 @@ pub enum Input<'a> {
     },
 }
 
-/// Whether an upgrade is granted: then the 101 may be sent.
+/// What was decided of a request that had to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The session counts everywhere.
+    /// The session counts everywhere: the 101, or an event stream's head, may be sent.
     Granted,
+    /// The message is on its way to all members.
+    Published,
+    /// There was no room for the message, and nothing of it was sent.
+    Busy,
     /// Another room holds the room's id.
     NameCollision,
 }
@@ -175,6 +209,9 @@ pub struct ShardCore {
     outgoing: Vec<Outgoing>,
     /// Shards for which as many frames wait as may.
     outgoing_full: u64,
+    /// Messages of connections that are no members. Few connections have one.
+    posts: HashMap<ConnId, posts::Post>,
+    event_streams: usize,
     /// A publication from another shard whose room takes no more at present.
     stalled: Option<(RoomId, Generation, Arc<Publication>)>,
 
@@ -232,6 +269,8 @@ impl ShardCore {
             scheduled: VecDeque::new(),
             outgoing: (0..shards).map(|_| Outgoing::default()).collect(),
             outgoing_full: 0,
+            posts: HashMap::default(),
+            event_streams: 0,
             stalled: None,
             prompt: VecDeque::new(),
             bulk: VecDeque::new(),
@@ -272,13 +311,21 @@ impl ShardCore {
         match input {
             Input::Upgrade { conn, target } => self.upgrade(conn, &target),
             Input::Respond { conn, bytes } => self.respond(conn, bytes),
+            Input::RequestBegun { conn } => self.request_begun(now, conn),
+            Input::BodyReceived { conn, bytes } => self.body_received(conn, bytes),
+            Input::Publish {
+                conn,
+                room,
+                publication,
+            } => self.post(now, conn, &room, publication),
+            Input::RequestDone { conn } => self.request_done(now, conn),
             Input::HttpDone { conn } => self.http_done(now, conn),
             Input::Upgraded { conn } => self.upgraded(now, conn),
             Input::Received { conn, bytes } => self.received(now, conn, bytes),
             Input::Writable { conn } => self.writable(conn),
             Input::Ended { conn } => self.ended(conn),
             Input::Configure(limits) => self.configure(*limits),
-            Input::Frame(frame) => self.frame(frame),
+            Input::Frame(frame) => self.frame(now, frame),
             Input::Turn { lane_bytes } => self.turn(now, lane_bytes),
         }
         self.close_overflowing(now);
@@ -312,6 +359,7 @@ impl ShardCore {
         self.stats.memory_bytes.set(memory as u64);
         self.stats.connections.set(self.connections.len() as u64);
         self.stats.sessions.set(self.sessions.len() as u64);
+        self.stats.event_streams.set(self.event_streams as u64);
         self.stats.rooms.set(self.rooms.len() as u64);
         self.stats.rooms_home.set(self.home.len() as u64);
         self.stats.members.set(self.members as u64);
@@ -342,7 +390,7 @@ impl ShardCore {
         self.wheel.next().into_iter().chain(overdue).min()
     }
 
-    /// An upgrade that was decided.
+    /// A request that was decided.
     pub fn poll_verdict(&mut self) -> Option<(ConnId, Verdict)> {
         std::iter::from_fn(|| self.verdicts.pop_front())
             .find(|(conn, _)| self.connections.get(*conn).is_some())

@@ -33,10 +33,15 @@ impl ShardCore {
         };
         match connection.stage {
             Stage::Http | Stage::Joining | Stage::Granted => {
-                connection.reason = Some(CloseReason::HandshakeTimeout);
+                // Unless it has been answered, and may just have nothing more to ask.
+                connection
+                    .reason
+                    .get_or_insert(CloseReason::HandshakeTimeout);
                 self.end(conn);
             }
+            Stage::Publishing => self.give_up_post(now, conn),
             Stage::Open => self.heartbeat(now, conn),
+            Stage::Streaming => self.stream_heartbeat(now, conn),
             Stage::Closing { .. } => self.end(conn),
             Stage::Ending => {}
         }
@@ -56,13 +61,13 @@ impl ShardCore {
             // Who is not read cannot be heard.
             connection.heard(now);
         }
-        let is_slow = session
-            .and_then(|session| self.sessions.get(session)?.slow_since)
-            .is_some_and(|since| now.since(since) >= self.limits.outbox_soft_ms);
-        if is_slow {
+        if self.is_slow(now, conn) {
             return self.close_slow(now, conn);
         }
-        let interval = self.limits.heartbeat_ms * spread_percent(conn) / 100;
+        let interval = self.heartbeat_interval(conn);
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
         let silent_ms = now.since(connection.beat);
         if connection.pinged && silent_ms >= self.limits.pong_wait_ms {
             connection.reason = Some(CloseReason::HeartbeatTimeout);
@@ -79,6 +84,20 @@ impl ShardCore {
         self.schedule(now, conn);
     }
 
+    /// Whether a consumer's time above the soft bound is over.
+    pub(super) fn is_slow(&self, now: Tick, conn: ConnId) -> bool {
+        let connection = self.connections.get(conn);
+        connection
+            .and_then(|connection| connection.session)
+            .and_then(|session| self.sessions.get(session)?.slow_since)
+            .is_some_and(|since| now.since(since) >= self.limits.outbox_soft_ms)
+    }
+
+    /// A connection's own heartbeat interval, in milliseconds.
+    pub(super) fn heartbeat_interval(&self, conn: ConnId) -> u64 {
+        self.limits.heartbeat_ms * spread_percent(conn) / 100
+    }
+
     /// Sets an open connection's next deadline.
     pub(super) fn schedule(&mut self, now: Tick, conn: ConnId) {
         let Some(&Connection {
@@ -90,7 +109,7 @@ impl ShardCore {
         else {
             return;
         };
-        let interval = self.limits.heartbeat_ms * spread_percent(conn) / 100;
+        let interval = self.heartbeat_interval(conn);
         let heartbeat = beat.plus(match pinged {
             true if self.is_flushing(conn) => self.limits.pong_wait_ms.min(PING_FLUSH_LOOK_MS),
             true => self.limits.pong_wait_ms,

@@ -210,7 +210,7 @@ impl ShardCore {
         match connection.stage {
             Stage::Closing { .. } if is_empty => self.flushed(conn),
             // It may have been upgraded, and even closed again, while the 101 was on its way.
-            Stage::Open | Stage::Closing { .. } => self.open_outbox(conn),
+            Stage::Open | Stage::Streaming | Stage::Closing { .. } => self.open_outbox(conn),
             _ => {}
         }
     }
@@ -287,10 +287,13 @@ impl ShardCore {
 
     /// Whether something is queued for a connection and on its way: not held back by the socket.
     pub fn is_flushing(&self, conn: ConnId) -> bool {
-        let session = self
-            .connections
-            .get(conn)
-            .and_then(|connection| connection.session);
+        let Some(connection) = self.connections.get(conn) else {
+            return false;
+        };
+        if connection.http.is_some() && connection.stage != Stage::Ending {
+            return !connection.http_blocked;
+        }
+        let session = connection.session;
         let entry = session.and_then(|session| self.sessions.get(session));
         entry.is_some_and(|entry| {
             entry.flush.open && !entry.flush.blocked && !entry.outbox.is_empty()
@@ -298,11 +301,14 @@ impl ShardCore {
     }
 
     /// The largest holders of memory, to be closed when there is none left.
-    pub(super) fn held_by(&self, connection: &Connection) -> usize {
+    pub(super) fn held_by(&self, conn: ConnId, connection: &Connection) -> usize {
         let unread = connection.unread.as_ref().map_or(0, |unread| unread.len());
         let session = connection
             .session
             .and_then(|session| self.sessions.get(session));
-        connection.parser.held_bytes() + unread + session.map_or(0, |entry| entry.outbox.bytes())
+        connection.parser.held_bytes()
+            + unread
+            + session.map_or(0, |entry| entry.outbox.bytes())
+            + self.posted_bytes(conn)
     }
 }

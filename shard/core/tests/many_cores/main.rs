@@ -1,5 +1,5 @@
 //! Several cores of one node, run in one thread over lanes of four frames, in any order that the
-//! seed gives: joins, leaves, publications, blocked sockets, turns. What members receive is held
+//! seed gives: joins, leaves, publications of members and of others, blocked sockets, turns. What members receive is held
 //! against what was published.
 //!
 //! `SEED=17 cargo test -p ringmain-core --test many_cores` runs one seed again.
@@ -41,10 +41,12 @@ fn run(seed: u64) {
     let steps = 100 + random.below(300);
     let mut node = Node::new(cores, rooms, seed);
     for _ in 0..steps {
-        match random.below(20) {
+        match random.below(24) {
             0..4 => node.connect(&mut random),
             4 => node.disconnect(&mut random),
             5..10 => node.publish(&mut random),
+            20 => node.connect_publisher(&mut random),
+            21..24 => node.post(&mut random),
             10 => node.pass_time(random.below(40) as u64),
             11 => node.toggle_socket(&mut random),
             _ => {

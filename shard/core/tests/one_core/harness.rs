@@ -10,7 +10,7 @@ use ringmain_core::{
 };
 use ringmain_proto::ws::encode::write_masked_frame;
 use ringmain_proto::ws::{Event, Opcode, Parser, ParserSettings, Role};
-use ringmain_router::{Generation, PeerId, RoomKey, RoomName, ShardFrame};
+use ringmain_router::{Generation, Holding, PeerId, RoomKey, RoomName, ShardFrame};
 
 /// What a client has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,14 +239,14 @@ impl One {
             name,
             from,
             generation,
-            member,
+            holding,
         } = frame
         else {
             unreachable!()
         };
         let mut table = ringmain_router::HomeTable::new(home);
-        table.interest(room, &name, peer, Generation(1), true);
-        table.interest(room, &name, from, generation, member);
+        table.interest(room, &name, peer, Generation(1), Holding::Member);
+        table.interest(room, &name, from, generation, holding);
         let core = &mut self.core;
         let now = self.now;
         while table.poll_answer(|to, frame| {
