@@ -12,8 +12,8 @@ use ringmain_rt::driver::{self, Chosen, UringUnavailable};
 use ringmain_shard::{Node, NodeConfig, Policy, StartError};
 
 use crate::banner::{Banner, ShardTable};
-use crate::config::Settings;
 use crate::config::value::AdminAddress;
+use crate::config::{Settings, origins};
 use crate::control::admin::{self, Pages};
 use crate::control::{Control, ControlError, Outcome, Signals};
 use crate::logging::Log;
@@ -82,6 +82,7 @@ async fn serve_here(settings: &Settings, plan: &Plan, log: &Log) -> Result<Outco
         backend: chosen.backend,
         policy: Arc::new(Policy {
             limits: plan.limits.clone(),
+            origins: origins::origins(settings),
         }),
         connections_max: usize::try_from(settings.connections_max.0).unwrap_or(usize::MAX),
         descriptors_max,

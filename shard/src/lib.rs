@@ -7,13 +7,16 @@
 mod accept;
 mod connection;
 mod http;
+mod log_limit;
 mod node;
+pub mod origin;
 mod policy;
 mod pulse;
 mod shell;
 mod sockets;
 
 pub use node::{Node, NodeConfig, ShardError, ShardHandle, StartError, start};
+pub use origin::Origins;
 pub use policy::Policy;
 pub use pulse::Pulse;
 

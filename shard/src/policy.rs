@@ -5,6 +5,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use ringmain_core::Limits;
 
+use crate::origin::Origins;
+
 /// Policies that may wait for a shard. It takes them at each turn, and only the newest counts.
 const WAITING_MAX: usize = 4;
 
@@ -14,6 +16,8 @@ const WAITING_MAX: usize = 4;
 pub struct Policy {
     /// The bounds of each shard; of the memory, each one's share.
     pub limits: Limits,
+    /// Whose pages may connect, publish and listen.
+    pub origins: Origins,
 }
 
 /// Hands policies to one shard, which is then told by

@@ -8,7 +8,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ringmain_core::limits::{TURN_FRAMES_MAX, TURN_WRITES_MAX};
 use ringmain_core::{
@@ -17,6 +17,7 @@ use ringmain_core::{
 use ringmain_router::{Lane, MeshPort, ShardFrame};
 use ringmain_rt::{Backend, BatchSender, Listener, Next, Sending, Socket, Turns};
 
+use crate::log_limit::LogLimit;
 use crate::policy::{Policy, PolicyReceiver};
 use crate::pulse::Pulse;
 use crate::sockets::Sockets;
@@ -47,6 +48,11 @@ pub struct Shell {
     pulse: Arc<Pulse>,
     policy: RefCell<Arc<Policy>>,
     policies: PolicyReceiver,
+    refusal_log: LogLimit,
+    /// What the ids of messages published by HTTP begin with: no other shard's do, nor did those of an earlier start.
+    publication_ids: String,
+    /// Ids given so far.
+    publications: Cell<u64>,
     /// The numbers of all shards of the node, this one's among them.
     node_stats: Vec<Arc<ShardStats>>,
     stats: Arc<ShardStats>,
@@ -112,6 +118,9 @@ impl Shell {
             pulse: parts.pulse,
             policy: RefCell::new(parts.policy),
             policies: parts.policies,
+            refusal_log: LogLimit::default(),
+            publication_ids: publication_ids(parts.index),
+            publications: Cell::default(),
             stats: parts.node_stats[parts.index].clone(),
             node_stats: parts.node_stats,
             started: parts.started,
@@ -138,6 +147,17 @@ impl Shell {
 
     pub fn stats(&self) -> &ShardStats {
         &self.stats
+    }
+
+    /// Whether a refusal may be logged now: then how many were not, since the last one that was.
+    pub fn admit_log_line(&self) -> Option<u64> {
+        self.refusal_log.admit(self.now())
+    }
+
+    /// An id that no other message of this node has, nor has had.
+    pub fn publication_id(&self) -> String {
+        self.publications.set(self.publications.get() + 1);
+        format!("{}-{:x}", self.publication_ids, self.publications.get())
     }
 
     /// Reaches the core. What it decides goes out at the end of the turn.
@@ -427,6 +447,11 @@ impl Shell {
             waker.wake();
         }
     }
+}
+
+fn publication_ids(shard: usize) -> String {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    format!("{:x}-{shard:x}", since_1970.unwrap_or_default().as_millis())
 }
 
 /// ENOBUFS: the system is short of memory for now, not the socket at its end.

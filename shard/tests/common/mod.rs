@@ -12,7 +12,7 @@ use ringmain_proto::ws::handshake::{ClientHandshake, check_response, client_requ
 use ringmain_proto::ws::{CloseFrame, Event, Opcode, Parser, ParserSettings, Role};
 use ringmain_router::RoomKey;
 use ringmain_rt::Backend;
-use ringmain_shard::{Node, NodeConfig, Policy};
+use ringmain_shard::{Node, NodeConfig, Origins, Policy};
 
 pub const DEADLINE: Duration = Duration::from_secs(20);
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -37,7 +37,10 @@ pub fn config(backend: Backend, shards: usize) -> NodeConfig {
 
 /// A policy with these bounds.
 pub fn policy(limits: Limits) -> Arc<Policy> {
-    Arc::new(Policy { limits })
+    Arc::new(Policy {
+        limits,
+        origins: Origins::default(),
+    })
 }
 
 /// Stops a node and waits until it has ended.
