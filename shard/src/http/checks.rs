@@ -5,7 +5,7 @@ use http::header::{self, HeaderMap};
 use http::{Request, StatusCode};
 
 use super::cors::Cors;
-use super::routes::{self, Asked, Plain};
+use super::routes::{self, Asked, Plain, Resource};
 use crate::origin::{Admission, OriginRefusal};
 use crate::shell::Shell;
 
@@ -16,11 +16,13 @@ pub fn check<B>(
     request: &Request<B>,
 ) -> Result<(Cors, Result<Asked, Plain>), Plain> {
     let resource = routes::resource(request)?;
-    let cors = if resource.has_room() || resource.is_socket() {
-        Cors::new(&resource, request.headers(), admit_origin(shell, request)?)
-    } else {
-        Cors::default()
-    };
+    let mut cors = Cors::default();
+    if !matches!(resource, Resource::Root) {
+        let admission = admit_origin(shell, request)?;
+        if !resource.is_socket() {
+            cors = Cors::new(request.headers(), admission);
+        }
+    }
     let asked = routes::asked(request, resource);
     // Here follow the token, and what it allows on the room that is asked for. A preflight carries none.
     Ok((cors, asked))

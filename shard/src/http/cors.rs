@@ -3,7 +3,6 @@
 
 use http::header::{self, HeaderMap, HeaderValue};
 
-use super::routes::Resource;
 use crate::origin::Admission;
 
 /// The headers that a page may send beside those that every page may.
@@ -24,11 +23,8 @@ pub struct Cors {
 }
 
 impl Cors {
-    /// What to say of a resource to a request that was let in.
-    pub fn new(resource: &Resource, headers: &HeaderMap, admission: Admission) -> Self {
-        if !resource.has_room() || resource.is_socket() {
-            return Cors::default();
-        }
+    /// What to say to a request that was let in.
+    pub fn new(headers: &HeaderMap, admission: Admission) -> Self {
         Cors {
             varies: true,
             origin: headers.get(header::ORIGIN).cloned(),

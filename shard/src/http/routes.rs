@@ -95,11 +95,6 @@ pub enum Asked {
 }
 
 impl Resource {
-    /// Whether it is a room, in one form or another.
-    pub fn has_room(&self) -> bool {
-        !matches!(self, Resource::Root | Resource::Echo)
-    }
-
     /// Whether it is served by WebSocket alone.
     pub fn is_socket(&self) -> bool {
         matches!(self, Resource::Echo | Resource::Raw(_))
