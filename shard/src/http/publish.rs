@@ -47,7 +47,7 @@ pub async fn publish(
         let input = Input::Publish {
             conn,
             room,
-            publication,
+            publication: Box::new(publication),
         };
         core.handle(now, input);
     });

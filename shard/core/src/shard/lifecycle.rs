@@ -337,8 +337,11 @@ impl ShardCore {
             if bytes == 0 || self.meter.bytes() + lane_bytes <= self.limits.memory_bytes_max {
                 break;
             }
-            if self.posted_bytes(conn) > 0 {
-                self.close(now, conn, CloseReason::MemoryFull, "");
+            if let Some(connection) = self.connections.get_mut(conn)
+                && connection.session.is_none()
+            {
+                connection.reason = Some(CloseReason::MemoryFull);
+                self.end(conn);
                 continue;
             }
             self.close_dropping(now, conn, CloseReason::MemoryFull, DropReason::MemoryFull);

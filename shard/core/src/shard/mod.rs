@@ -85,8 +85,8 @@ pub enum Input<'a> {
         conn: ConnId,
         /// The room.
         room: RoomName,
-        /// The message.
-        publication: Publication,
+        /// The message. Boxed, so that the inputs that come more often stay small.
+        publication: Box<Publication>,
     },
     /// A request is answered, and another may follow.
     RequestDone {
@@ -317,7 +317,7 @@ impl ShardCore {
                 conn,
                 room,
                 publication,
-            } => self.post(now, conn, &room, publication),
+            } => self.post(now, conn, &room, *publication),
             Input::RequestDone { conn } => self.request_done(now, conn),
             Input::HttpDone { conn } => self.http_done(now, conn),
             Input::Upgraded { conn } => self.upgraded(now, conn),

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::ShardCore;
 use crate::batch::{Write, WriteOutcome, with_writes};
+use crate::close::CloseReason;
 use crate::connection::{Connection, Pause, Stage};
 use crate::encoded::Encoded;
 use crate::limits::TURN_WRITES_MAX;
@@ -244,6 +245,11 @@ impl ShardCore {
         let is_first = connection.http.is_none();
         let outbox = connection.http.get_or_insert_default();
         outbox.push(Encoded::verbatim(bytes, &self.meter));
+        if outbox.bytes() > self.limits.outbox_hard() {
+            // It asks and asks, and reads no answer.
+            connection.reason = Some(CloseReason::SlowConsumer);
+            return self.end(conn);
+        }
         if is_first {
             self.http_due.push_back(conn);
         }
@@ -309,6 +315,7 @@ impl ShardCore {
         connection.parser.held_bytes()
             + unread
             + session.map_or(0, |entry| entry.outbox.bytes())
+            + connection.http.as_ref().map_or(0, |http| http.bytes())
             + self.posted_bytes(conn)
     }
 }

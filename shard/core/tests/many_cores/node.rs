@@ -189,11 +189,11 @@ impl Node {
             Input::Publish {
                 conn,
                 room,
-                publication: Publication {
+                publication: Box::new(Publication {
                     kind: PayloadKind::Binary,
                     payload: payload.into(),
                     exclude: None,
-                },
+                }),
             },
         );
     }

@@ -1,5 +1,6 @@
 //! Event streams, and messages that come by HTTP.
 
+use bytes::Bytes;
 use ringmain_core::limits::{OUTGOING_FRAMES_MAX, POST_WAIT_MS, ROOM_PUBLICATIONS_MAX};
 use ringmain_core::shard::Verdict;
 use ringmain_core::{CloseReason, DropReason, Input, Limits};
@@ -197,4 +198,20 @@ fn bodies_are_let_go_with_the_largest_when_memory_runs_out() {
     assert_eq!(one.core.memory_bytes(), 20_000);
     one.end(large);
     assert_eq!(one.closed(CloseReason::MemoryFull), 1);
+}
+
+#[test]
+fn who_asks_on_and_on_and_reads_no_answer_is_closed() {
+    let mut one = One::new(Limits::default());
+    let conn = one.publisher();
+    one.sockets.get_mut(&conn).unwrap().is_stuck = true;
+    for _ in 0..20 {
+        let bytes = Bytes::from(vec![b'x'; 60_000]);
+        one.core.handle(one.now, Input::Respond { conn, bytes });
+        one.turn();
+    }
+    assert_eq!(one.seen(conn), [Seen::Shut]);
+    one.end(conn);
+    assert_eq!(one.closed(CloseReason::SlowConsumer), 1);
+    assert_eq!(one.core.memory_bytes(), 0);
 }

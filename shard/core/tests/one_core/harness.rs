@@ -123,7 +123,7 @@ impl One {
             Input::Publish {
                 conn,
                 room,
-                publication,
+                publication: Box::new(publication),
             },
         ] {
             self.core.handle(self.now, input);
