@@ -14,7 +14,7 @@ use ringmain_router::{
     Generation, PayloadKind, PeerId, Publication, RoomKey, RoomName, ShardFrame,
 };
 
-pub const SECOND: u64 = 1_000;
+pub(crate) const SECOND: u64 = 1_000;
 
 #[test]
 fn pipelined_messages_are_answered_in_one_write() {
