@@ -10,6 +10,7 @@ use ringmain_tuning::settings::{CONNECTIONS_DEFAULT, CONNECTIONS_MAX};
 
 use crate::config::Layer;
 use crate::config::cpus::CpuSelection;
+use crate::config::origins::OriginList;
 use crate::config::value::{
     Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds, SlowConsumer,
 };
@@ -220,6 +221,9 @@ pub struct ServeFlags {
     /// Connections of a shard that may wait to be accepted [default: 4096]
     #[arg(long, value_name = "NUMBER")]
     pub backlog: Option<Count>,
+    /// Whose pages may connect, such as https://*.example.com,same-host [default: same-host]
+    #[arg(long, value_name = "LIST")]
+    pub origins: Option<OriginList>,
     /// Silence after which a client is pinged [default: 25]
     #[arg(long, value_name = "SECONDS")]
     pub heartbeat_seconds: Option<Seconds>,
@@ -264,6 +268,7 @@ impl ServeFlags {
             connections_max,
             memory_bytes_max,
             backlog,
+            origins,
             heartbeat_seconds,
             ready_delay_seconds,
             drain_seconds,
@@ -322,15 +327,15 @@ mod tests {
     fn every_flag_sets_its_key() {
         let arguments = "ringmain --listen [::1]:1 --admin off --shards 2 --cpus 0-1 --io epoll \
             --message-bytes-max 1MiB --connections-max 5 --memory-max 1GiB --backlog 6 \
-            --heartbeat-seconds 0.5 --ready-delay 3 --drain-seconds 4 --slow-consumer drop_oldest \
-            --lifetime-seconds 60 --log warn --log-format json";
+            --origins https://a.example --heartbeat-seconds 0.5 --ready-delay 3 --drain-seconds 4 \
+            --slow-consumer drop_oldest --lifetime-seconds 60 --log warn --log-format json";
         let cli = Cli::try_parse_from(arguments.split_whitespace()).unwrap();
         let config = Config::merge(&[cli.serve.layer()]).unwrap();
         let default = Settings::default();
         let changed = crate::config::keys::KEYS
             .iter()
             .filter(|key| (key.show)(&config.settings) != (key.show)(&default));
-        assert_eq!(changed.count(), 14);
+        assert_eq!(changed.count(), 15);
         assert_eq!(
             config.origin("memory_bytes_max").to_string(),
             "--memory-bytes-max"

@@ -2,7 +2,7 @@
 
 use ringmain_shard::Policy;
 
-use crate::config::Settings;
+use crate::config::{Settings, origins};
 use crate::plan::Plan;
 
 /// Why there is no policy: each variant a part of it that could not be had.
@@ -17,6 +17,7 @@ pub fn policy(settings: &Settings, plan: &Plan) -> Result<Policy, PolicyError> {
     Ok(Policy {
         limits: plan.limits.clone(),
         rooms: settings.room_policies(),
+        origins: origins::origins(settings),
         tcp: settings.tcp(),
         connections_max: usize::try_from(settings.connections_max.0).unwrap_or(usize::MAX),
     })

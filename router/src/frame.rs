@@ -19,7 +19,7 @@ pub enum ShardFrame {
         /// The publication, shared by all shards.
         publication: Arc<Publication>,
     },
-    /// A shard tells the room's home whether it has members. State, not an event: the newest
+    /// A shard tells the room's home what it wants of the room. State, not an event: the newest
     /// generation says it all, so a frame that could not be sent is replaced, never queued.
     Interest {
         /// The room.
@@ -30,10 +30,10 @@ pub enum ShardFrame {
         from: PeerId,
         /// Number of the question, to be echoed.
         generation: Generation,
-        /// Whether the shard has members, or will have some when this is answered.
-        member: bool,
+        /// What it wants.
+        holding: Holding,
     },
-    /// Home answers an [`ShardFrame::Interest`] that asked for membership.
+    /// Home answers an [`ShardFrame::Interest`] that asked to hold the room.
     Answer {
         /// The room.
         room: RoomId,
@@ -56,12 +56,24 @@ pub enum ShardFrame {
     PolicyChanged,
 }
 
-/// Home's word that a shard counts.
+/// What a shard wants of a room. Whoever holds a room keeps its cell alive at home.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Holding {
+    /// Nothing: home may free the room.
+    #[default]
+    Nothing,
+    /// The room's cell, to publish by it. Publications of others are not for this shard.
+    Publisher,
+    /// To count: the shard has members, or will have some when this is answered. It may publish too.
+    Member,
+}
+
+/// Home's word that a shard holds a room.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// The room's cell, the asker's bit set in it.
+    /// The room's cell; a member's bit is set in it.
     pub cell: Arc<RoomCell>,
-    /// The generation since which it counts: publications of an older one are not for it.
+    /// The generation since which a member counts: publications of an older one are not for it.
     pub since: Generation,
 }
 

@@ -4,13 +4,13 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use crate::cell::RoomCell;
-use crate::frame::{Grant, NameCollision, ShardFrame};
+use crate::frame::{Grant, Holding, NameCollision, ShardFrame};
 use crate::id::{Generation, PeerId};
 use crate::room::{RoomId, RoomMap, RoomName};
 
 /// Holds each room's cell and who holds it, and answers interest.
 ///
-/// Bounded by what shards hold: a room is here only while some shard has members of it, and at most
+/// Bounded by what shards hold: a room is here only while some shard has members of it or publishes to it, and at most
 /// one answer a room and shard is due. (A refusal is queued for each colliding name, which takes two
 /// names with one 128-bit hash under a secret key.)
 #[derive(Debug)]
@@ -52,24 +52,31 @@ impl HomeTable {
         }
     }
 
-    /// Takes a shard's newest state. What asks for membership is answered by
-    /// [`poll_answer`](Self::poll_answer), after the shard's bit is set.
+    /// Takes a shard's newest state. What asks to hold the room is answered by
+    /// [`poll_answer`](Self::poll_answer), after a member's bit is set.
     pub fn interest(
         &mut self,
         room: RoomId,
         name: &RoomName,
         from: PeerId,
         generation: Generation,
-        member: bool,
+        holding: Holding,
     ) {
-        if member {
-            self.hold(room, name, from, generation);
-        } else {
-            self.release(room, name, from, generation);
+        match holding {
+            Holding::Nothing => self.release(room, name, from, generation),
+            Holding::Publisher => self.hold(room, name, from, generation, false),
+            Holding::Member => self.hold(room, name, from, generation, true),
         }
     }
 
-    fn hold(&mut self, room: RoomId, name: &RoomName, from: PeerId, generation: Generation) {
+    fn hold(
+        &mut self,
+        room: RoomId,
+        name: &RoomName,
+        from: PeerId,
+        generation: Generation,
+        is_member: bool,
+    ) {
         let me = self.me;
         let entry = self.rooms.entry(room).or_insert_with(|| HomeRoom {
             cell: Arc::new(RoomCell::new(room, name.clone(), me)),
@@ -96,7 +103,11 @@ impl HomeTable {
         if generation < holder.generation {
             return;
         }
-        holder.since = entry.cell.add(from, &mut self.cell_generations);
+        if is_member {
+            holder.since = entry.cell.add(from, &mut self.cell_generations);
+        } else {
+            entry.cell.remove(from);
+        }
         holder.generation = generation;
         holder.answer_due = true;
         if self.queued.insert((from, room)) {

@@ -21,7 +21,7 @@ pub mod room;
 
 pub use cell::RoomCell;
 pub use doorbell::{Doorbell, SleepWord};
-pub use frame::{Lane, ShardFrame};
+pub use frame::{Holding, Lane, ShardFrame};
 pub use home::HomeTable;
 pub use id::{Generation, MemberId, PeerId, SHARDS_MAX};
 pub use interest::Interest;

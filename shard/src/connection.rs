@@ -16,6 +16,10 @@ pub async fn serve(shell: Rc<Shell>, socket: Rc<Socket>, conn: ConnId) {
     shell.exchanges().end(conn);
     let mut reading = match outcome {
         Outcome::Upgraded { first_bytes } => upgraded(&shell, conn, first_bytes),
+        Outcome::Streaming => {
+            shell.turn(|core, now| core.handle(now, Input::Upgraded { conn }));
+            Reading::Open
+        }
         Outcome::Done => {
             shell.turn(|core, now| core.handle(now, Input::HttpDone { conn }));
             Reading::Open

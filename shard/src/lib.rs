@@ -11,6 +11,7 @@ mod http;
 mod journal;
 mod listening;
 mod node;
+pub mod origin;
 mod policy;
 mod pulse;
 mod shell;
@@ -18,6 +19,7 @@ mod sockets;
 
 pub use journal::{CLOSE_TARGET, REFUSE_TARGET};
 pub use node::{Node, NodeConfig, ShardError, ShardHandle, StartError, start};
+pub use origin::Origins;
 pub use policy::Policy;
 pub use pulse::Pulse;
 

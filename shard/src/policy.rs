@@ -8,6 +8,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use ringmain_core::{Limits, RoomPolicies, Rules};
 use ringmain_rt::TcpOptions;
 
+use crate::origin::Origins;
+
 /// Policies that may wait for a shard. It takes them at each turn, and only the newest counts.
 const WAITING_MAX: usize = 4;
 
@@ -23,6 +25,8 @@ pub struct Policy {
     pub rooms: RoomPolicies,
     /// What the system does for connections that are accepted from now on.
     pub tcp: TcpOptions,
+    /// Whose pages may connect, publish and listen.
+    pub origins: Origins,
 }
 
 impl Policy {

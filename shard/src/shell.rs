@@ -8,7 +8,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ringmain_core::limits::{TURN_FRAMES_MAX, TURN_WRITES_MAX};
 use ringmain_core::{
@@ -52,6 +52,10 @@ pub struct Shell {
     journal: Journal,
     policy: RefCell<Arc<Policy>>,
     policies: PolicyReceiver,
+    /// What the ids of messages published by HTTP begin with: no other shard's do, nor did those of an earlier start.
+    publication_ids: String,
+    /// Ids given so far.
+    publications: Cell<u64>,
     /// The numbers of all shards of the node, this one's among them.
     node_stats: Vec<Arc<ShardStats>>,
     stats: Arc<ShardStats>,
@@ -122,6 +126,8 @@ impl Shell {
             journal: Journal::new(parts.index, parts.node_stats.len()),
             policy: RefCell::new(parts.policy),
             policies: parts.policies,
+            publication_ids: publication_ids(parts.index),
+            publications: Cell::default(),
             stats: parts.node_stats[parts.index].clone(),
             node_stats: parts.node_stats,
             started: parts.started,
@@ -159,6 +165,12 @@ impl Shell {
 
     pub fn stats(&self) -> &ShardStats {
         &self.stats
+    }
+
+    /// An id that no other message of this node has, nor has had.
+    pub fn publication_id(&self) -> String {
+        self.publications.set(self.publications.get() + 1);
+        format!("{}-{:x}", self.publication_ids, self.publications.get())
     }
 
     /// Reaches the core. What it decides goes out at the end of the turn.
@@ -501,6 +513,11 @@ impl Shell {
             waker.wake();
         }
     }
+}
+
+fn publication_ids(shard: usize) -> String {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    format!("{:x}-{shard:x}", since_1970.unwrap_or_default().as_millis())
 }
 
 /// ENOBUFS: the system is short of memory for now, not the socket at its end.

@@ -37,6 +37,7 @@ fn node(backend: Backend, slow_consumer: SlowConsumer) -> Node {
             ..TcpOptions::default()
         },
         connections_max: 100_000,
+        ..Policy::default()
     };
     let descriptors_max = ringmain_rt::descriptors::raise_limit().unwrap();
     ringmain_shard::start(NodeConfig {

@@ -30,6 +30,8 @@ pub struct Key {
 pub enum Allowed {
     /// What its type can read, in words.
     Text(&'static str),
+    /// Texts in a list, which is one text with commas outside of the file.
+    List(&'static str),
     /// A number within a range.
     Number(Range),
 }
@@ -60,7 +62,7 @@ impl Key {
     /// The value outside of the allowed range, if it is.
     pub fn is_out_of_range(&self, settings: &Settings) -> bool {
         match &self.allowed {
-            Allowed::Text(_) => false,
+            Allowed::Text(_) | Allowed::List(_) => false,
             Allowed::Number(range) => !range.contains((range.get)(settings)),
         }
     }
@@ -92,6 +94,11 @@ impl Key {
     fn quoted(&self, text: String) -> String {
         match &self.allowed {
             Allowed::Number(_) if text.parse::<f64>().is_ok() => text,
+            Allowed::List(_) => {
+                let items = text.split(',').filter(|item| !item.is_empty());
+                let items = items.map(|item| toml::Value::String(item.to_owned()));
+                toml::Value::Array(items.collect()).to_string()
+            }
             _ => toml::Value::String(text).to_string(),
         }
     }
@@ -100,7 +107,7 @@ impl Key {
 impl fmt::Display for Allowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Allowed::Text(words) => f.write_str(words),
+            Allowed::Text(words) | Allowed::List(words) => f.write_str(words),
             Allowed::Number(range) => range.fmt(f),
         }
     }
@@ -153,6 +160,17 @@ macro_rules! key {
             is_secret: false,
         }
     };
+    ($name:ident, $meaning:literal, list: $words:literal) => {
+        Key {
+            name: stringify!($name),
+            meaning: $meaning,
+            allowed: Allowed::List($words),
+            show: |settings| settings.$name.to_string(),
+            keep: |from, to| to.$name.clone_from(&from.$name),
+            is_reloadable: true,
+            is_secret: false,
+        }
+    };
     ($name:ident, $meaning:literal, $unit:ident: $min:expr, $max:expr $(, zero: $zero:literal)?) => {
         Key {
             name: stringify!($name),
@@ -178,7 +196,7 @@ const TIB: u64 = 1 << 40;
 
 /// All keys, in the order in which they are shown. Those that only a restart can change say so; whatever
 /// else is added here has to be found by a reload in what the shards go by.
-pub const KEYS: [Key; 26] = [
+pub const KEYS: [Key; 29] = [
     key!(
         listen,
         "Where clients connect. Port 0: any free one, named at start.",
@@ -237,8 +255,23 @@ pub const KEYS: [Key; 26] = [
     ),
     key!(
         handshake_seconds,
-        "Time that a client has for its opening handshake.",
+        "Time that a client has for its opening handshake, or for a request with its body.",
         Seconds: 0.1, 600
+    ),
+    key!(
+        keep_alive_seconds,
+        "How long a connection without a WebSocket stays open for its next request.",
+        Seconds: 0.1, 86_400
+    ),
+    key!(
+        origins,
+        "Whose pages may connect, publish and listen: browsers say in the header Origin which page asks.\nPages of named origins may use the user's credentials in requests; * lets in everybody's, without.",
+        list: "same-host, https://example.com, https://*.example.com:8443, *://localhost:*, null, *"
+    ),
+    key!(
+        origin_missing,
+        "What becomes of requests without the header Origin, which only browsers have to send.",
+        text: "allow or refuse"
     ),
     key!(
         outbox_soft_bytes,

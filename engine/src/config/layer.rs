@@ -108,8 +108,13 @@ impl Layer {
                 continue;
             }
             let origin = source.origin(key.span().start);
-            let value = values.get(name).map(plain_text);
-            match (keys::find(name), value) {
+            let found = keys::find(name);
+            let takes_list = found.is_some_and(|key| matches!(key.allowed, keys::Allowed::List(_)));
+            let value = values.get(name).map(|value| match value {
+                toml::Value::Array(items) if takes_list => list_text(items),
+                value => plain_text(value),
+            });
+            match (found, value) {
                 (None, _) => problems.push(ConfigError::UnknownKey {
                     name: name.to_owned(),
                     origin,
@@ -120,7 +125,11 @@ impl Layer {
                 (Some(key), _) => problems.push(ConfigError::Value {
                     key: key.name.to_owned(),
                     origin,
-                    problem: "it has to be one string or number".to_owned(),
+                    problem: match key.allowed {
+                        keys::Allowed::List(_) => "it has to be a list of strings",
+                        _ => "it has to be one string or number",
+                    }
+                    .to_owned(),
                 }),
             }
         }
@@ -219,6 +228,12 @@ fn plain_text(value: &toml::Value) -> Option<String> {
         toml::Value::Float(number) => Some(number.to_string()),
         _ => None,
     }
+}
+
+/// A list of strings as text.
+fn list_text(items: &[toml::Value]) -> Option<String> {
+    let items: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
+    items.map(|items| items.join(","))
 }
 
 /// Whether a variable, its prefix cut off, is one of those that Kubernetes sets in every pod for a

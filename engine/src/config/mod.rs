@@ -3,6 +3,7 @@
 pub mod cpus;
 pub mod keys;
 pub mod layer;
+pub mod origins;
 pub mod render;
 pub mod sections;
 pub mod settings;

@@ -4,10 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use ringmain_core::{Limits, RoomSettings};
 use ringmain_rt::{IoChoice, TcpOptions};
+use ringmain_shard::Origins;
 use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::cpus::CpuSelection;
+use super::origins::{OriginList, OriginMissing};
 use super::sections::Sections;
 use super::value::{
     Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds, SlowConsumer,
@@ -29,6 +31,9 @@ pub struct Settings {
     pub message_bytes_max: ByteSize,
     pub request_head_bytes_max: ByteSize,
     pub handshake_seconds: Seconds,
+    pub keep_alive_seconds: Seconds,
+    pub origins: OriginList,
+    pub origin_missing: OriginMissing,
     pub outbox_soft_bytes: ByteSize,
     pub outbox_soft_seconds: Seconds,
     pub slow_consumer: SlowConsumer,
@@ -64,6 +69,9 @@ impl Default for Settings {
             message_bytes_max: bytes(limits.message_bytes_max),
             request_head_bytes_max: bytes(limits.request_head_bytes_max),
             handshake_seconds: seconds(limits.handshake_ms),
+            keep_alive_seconds: seconds(limits.keep_alive_ms),
+            origins: OriginList(Origins::default().allowed),
+            origin_missing: OriginMissing::Allow,
             outbox_soft_bytes: bytes(limits.outbox_soft_bytes),
             outbox_soft_seconds: seconds(limits.outbox_soft_ms),
             slow_consumer: SlowConsumer(rooms.slow_consumer),
@@ -90,6 +98,7 @@ impl Settings {
         Limits {
             request_head_bytes_max: self.request_head_bytes_max.0 as usize,
             handshake_ms: self.handshake_seconds.milliseconds(),
+            keep_alive_ms: self.keep_alive_seconds.milliseconds(),
             message_bytes_max: self.message_bytes_max.0 as usize,
             outbox_soft_bytes: self.outbox_soft_bytes.0 as usize,
             outbox_soft_ms: self.outbox_soft_seconds.milliseconds(),

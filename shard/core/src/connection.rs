@@ -28,7 +28,7 @@ pub struct Connection {
     pub http: Option<Box<Outbox>>,
     /// Why it is being closed.
     pub reason: Option<CloseReason>,
-    /// Not read, until there is room for what its messages need.
+    /// Not read, and nothing of it published, until there is room for what its messages need.
     pub pause: Option<Pause>,
     /// A ping waits for a sign of life.
     pub pinged: bool,
@@ -48,10 +48,14 @@ pub enum Stage {
     Http,
     /// Its upgrade waits for the room's home.
     Joining,
-    /// The upgrade is granted; the 101 is not written yet.
+    /// A message that its HTTP request brought waits to be published.
+    Publishing,
+    /// The upgrade is granted; the 101, or the head of an event stream's response, is not written yet.
     Granted,
     /// It speaks WebSocket.
     Open,
+    /// It is sent an event stream, and has no more to say.
+    Streaming,
     /// It is being closed: what is queued goes out, what comes in is ignored but for a close frame.
     Closing {
         /// The peer has sent its close frame.
@@ -65,7 +69,7 @@ pub enum Stage {
     Ending,
 }
 
-/// What a connection waits for before it is read again.
+/// What a connection waits for before it is read again, or its message published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
     /// Its own outbox: it does not read what it is sent.

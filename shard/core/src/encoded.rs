@@ -49,7 +49,12 @@ impl Encoded {
         Self::new(head, Bytes::new(), messages(opcode), meter)
     }
 
-    /// Bytes that are no WebSocket message, such as an HTTP response.
+    /// One message as an event of an event stream.
+    pub fn event(event: Vec<u8>, meter: &Meter) -> Self {
+        Self::new(event, Bytes::new(), 1, meter)
+    }
+
+    /// Bytes that are no message, such as an HTTP response.
     pub fn verbatim(bytes: Bytes, meter: &Meter) -> Self {
         Self::new(Vec::new(), bytes, 0, meter)
     }

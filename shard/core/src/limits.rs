@@ -41,6 +41,10 @@ pub const OUTGOING_FRAMES_MAX: usize = 256;
 /// and counted.
 pub const OUTGOING_WAIT_MS: u64 = 1_000;
 
+/// How long a message that came by HTTP waits for its room's home, for the room, or for a shard that it goes to,
+/// before it is refused.
+pub const POST_WAIT_MS: u64 = 1_000;
+
 /// Frames in a shard's data lane.
 pub const LANE_DATA_FRAMES_MAX: usize = 4096;
 /// Frames in a shard's control lane.
@@ -76,8 +80,11 @@ const MIB: usize = 1024 * KIB;
 pub struct Limits {
     /// The largest request head; beyond it the answer is 431.
     pub request_head_bytes_max: usize,
-    /// From accept to the end of the opening handshake; beyond it the connection is closed.
+    /// From accept to the end of the opening handshake, or from the first byte of a request to its last; beyond it
+    /// the connection is closed.
     pub handshake_ms: u64,
+    /// How long a connection stays open for its next request.
+    pub keep_alive_ms: u64,
     /// The largest message; beyond it the connection is closed with 1009.
     pub message_bytes_max: usize,
     /// An outbox above this for [`outbox_soft_ms`](Self::outbox_soft_ms) is a slow consumer's.
@@ -101,6 +108,7 @@ impl Default for Limits {
         Limits {
             request_head_bytes_max: 8 * KIB,
             handshake_ms: 10_000,
+            keep_alive_ms: 60_000,
             message_bytes_max: 64 * KIB,
             outbox_soft_bytes: 256 * KIB,
             outbox_soft_ms: 10_000,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ringmain_router::{Interest, PeerId, Publication, RoomId, RoomName};
+use ringmain_router::{Holding, Interest, PeerId, Publication, RoomId, RoomName};
 
 use crate::dialect::ENCODINGS;
 use crate::encoded::Encoded;
@@ -16,7 +16,7 @@ use crate::{ConnId, SessionId};
 /// Names a room of one shard.
 pub type RoomKey = Key<Room>;
 
-/// A room with members, or members to be, on this shard.
+/// A room with members, members to be, or publishers on this shard.
 #[derive(Debug)]
 pub struct Room {
     /// The room's id.
@@ -33,11 +33,13 @@ pub struct Room {
     pub members: Members,
     /// Sessions that wait for home's answer. At most one entry a connection.
     pub waiting: Vec<SessionId>,
+    /// Connections that are no members and wait to publish one message each.
+    pub publishers: Vec<ConnId>,
     /// Publications in fan-out, oldest first; at most [`ROOM_PUBLICATIONS_MAX`].
     pub fan_outs: VecDeque<FanOut>,
     /// Whether the room stands in the shard's queue of rooms with work.
     pub scheduled: bool,
-    /// Connections that are not read until a fan-out is done. At most one entry a connection.
+    /// Connections that are not read, or publish nothing, until a fan-out is done. At most one entry a connection.
     pub paused: Vec<ConnId>,
 }
 
@@ -65,6 +67,7 @@ impl Room {
             interest: Interest::default(),
             members: Members::default(),
             waiting: Vec::new(),
+            publishers: Vec::new(),
             fan_outs: VecDeque::new(),
             scheduled: false,
             paused: Vec::new(),
@@ -81,8 +84,14 @@ impl Room {
         self.fan_outs.len() <= ROOM_PUBLICATIONS_MAX / 2
     }
 
-    /// Whether anybody is in it or wants to be.
-    pub fn is_wanted(&self) -> bool {
-        !self.members.is_empty() || !self.waiting.is_empty()
+    /// What this shard wants of it now.
+    pub fn holding(&self) -> Holding {
+        if !self.members.is_empty() || !self.waiting.is_empty() {
+            Holding::Member
+        } else if !self.publishers.is_empty() {
+            Holding::Publisher
+        } else {
+            Holding::Nothing
+        }
     }
 }

@@ -179,7 +179,8 @@ macro_rules! shard_stats {
 shard_stats! {
     Gauge connections "Open connections, those in their handshake included";
     Gauge sessions "Open sessions";
-    Gauge rooms "Rooms with members on this shard";
+    Gauge event_streams "Open sessions that are event streams";
+    Gauge rooms "Rooms with members or publishers on this shard";
     Gauge rooms_home "Rooms whose home is this shard";
     Gauge members "Members of rooms on this shard";
     Gauge memory_bytes "Bytes in outboxes, unfinished messages and the shard's data lane";
@@ -198,6 +199,9 @@ shard_stats! {
     Counter mesh_control_frames_in "Control frames received from other shards";
     Counter room_gaps "Publications that a room's members on some other shard missed";
     Counter publishers_paused "Times a connection was not read for want of room downstream";
+    Counter http_publications "Messages that HTTP requests have published";
+    Counter http_publications_refused "Messages of HTTP requests that found no room for a second, answered with 503";
+    Counter origins_refused "Requests refused for their Origin header";
     Counter turns "Turns of the shard's loop";
     Counter turns_over_budget "Turns that left work for the next one";
 }

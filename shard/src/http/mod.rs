@@ -1,11 +1,15 @@
-//! HTTP until the upgrade: hyper, fed from memory.
+//! HTTP until the upgrade, the event stream or the end of the connection: hyper, fed from memory.
 //!
 //! hyper reads from and writes to a [`Pipe`]; the bytes between pipe and socket are moved here. So no
 //! socket operation of hyper's is in flight when it answers 101, and the client's first frame cannot
 //! vanish into one.
 
+mod checks;
+mod cors;
+mod events;
 mod finish;
 mod pipe;
+mod publish;
 mod routes;
 
 use std::cell::{Cell, RefCell};
@@ -28,6 +32,7 @@ use crate::shell::{Reading, Shell};
 pub use finish::Exchanges;
 use finish::Finish;
 use pipe::Pipe;
+use routes::{Asked, Plain};
 
 /// What came of a connection's HTTP.
 pub enum Outcome {
@@ -36,6 +41,8 @@ pub enum Outcome {
         /// The first bytes of the WebSocket.
         first_bytes: Vec<u8>,
     },
+    /// The head of an event stream's response is handed over.
+    Streaming,
     /// The last response is handed over.
     Done,
     /// What came in is no HTTP. There may be a response that says so.
@@ -44,12 +51,27 @@ pub enum Outcome {
     Ended,
 }
 
+/// A response that hyper writes.
+type Answer = Response<Full<Bytes>>;
+
 /// What hyper's service and the connection's task tell each other.
 struct Exchange {
     finish: Rc<Finish>,
-    asked: RefCell<Option<Target>>,
+    /// A join that the task is to wait for.
+    join: RefCell<Option<Join>>,
     verdict: Cell<Option<Verdict>>,
     upgraded: Cell<bool>,
+    /// A request is being served.
+    is_serving: Cell<bool>,
+    /// The last request is answered, and nothing of another has come in.
+    is_idle: Cell<bool>,
+}
+
+/// A request to be a member.
+struct Join {
+    target: Target,
+    /// The head of an event stream's response, to be sent when it is granted.
+    stream_head: Option<Bytes>,
 }
 
 /// What the exchange goes on with.
@@ -62,27 +84,29 @@ enum Step {
     Readable,
 }
 
-/// Serves requests until one upgrades the connection, or the last is answered.
+/// Serves requests until one upgrades the connection or makes it an event stream, or the last is answered.
 pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> Outcome {
     let pipe = Pipe::default();
     let exchange = Rc::new(Exchange {
         finish: shell.exchanges().begin(conn),
-        asked: RefCell::default(),
+        join: RefCell::default(),
         verdict: Cell::default(),
         upgraded: Cell::default(),
+        is_serving: Cell::default(),
+        is_idle: Cell::default(),
     });
     let head_bytes_max = shell.policy().limits.request_head_bytes_max;
+    let routes = Routes {
+        exchange: exchange.clone(),
+        shell: shell.clone(),
+        conn,
+    };
     let mut server = http1::Builder::new()
         .max_buf_size(head_bytes_max)
         .header_read_timeout(None)
-        .serve_connection(
-            pipe.clone(),
-            Routes {
-                shell: shell.clone(),
-                conn,
-                exchange: exchange.clone(),
-            },
-        );
+        // Who has asked may close that half, and read the answer.
+        .half_close(true)
+        .serve_connection(pipe.clone(), routes);
     // Kept over several polls: a wait that is dropped stays in the ring until it completes.
     let mut readable = None;
     loop {
@@ -90,41 +114,47 @@ pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> O
             if let Poll::Ready(result) = server.poll_without_shutdown(context) {
                 return Poll::Ready(Step::Finished(result));
             }
-            if pipe.has_written() || exchange.asked.borrow().is_some() {
+            if pipe.has_written() || exchange.join.borrow().is_some() {
                 return Poll::Ready(Step::Outward);
             }
             if exchange.finish.poll_over(context) {
                 return Poll::Ready(Step::Finished(Ok(())));
             }
-            // hyper may have woken this task to be polled once more, so it is polled on every wake.
+            // hyper may have woken this task to be polled once more, so it is polled on every wake. Until it has taken
+            // all, no more is received; and at its end there is nothing to wait for but the answer.
+            if pipe.has_received() || pipe.is_at_end() && exchange.is_serving.get() {
+                return Poll::Pending;
+            }
             let wait = readable.get_or_insert_with(|| Box::pin(socket.readable()));
             wait.as_mut().poll(context).map(|_| Step::Readable)
         })
         .await;
         let written = pipe.take_written();
         if !written.is_empty() {
-            shell.turn(|core, now| {
-                core.handle(
-                    now,
-                    Input::Respond {
-                        conn,
-                        bytes: Bytes::from(written),
-                    },
-                )
-            });
+            respond(shell, conn, written.into());
         }
         match step {
             Step::Finished(Err(error)) if error.is_parse() => return Outcome::Failed,
             Step::Finished(_) => break,
             Step::Outward => {
-                let asked = exchange.asked.take();
-                if let Some(target) = asked {
-                    shell.turn(|core, now| core.handle(now, Input::Upgrade { conn, target }));
-                    let Some(verdict) = shell.verdict(conn).await else {
-                        return Outcome::Ended;
-                    };
-                    exchange.verdict.set(Some(verdict));
+                let Some(Join {
+                    target,
+                    stream_head,
+                }) = exchange.join.take()
+                else {
+                    continue;
+                };
+                shell.turn(|core, now| core.handle(now, Input::Upgrade { conn, target }));
+                let Some(verdict) = shell.verdict(conn).await else {
+                    return Outcome::Ended;
+                };
+                if verdict == Verdict::Granted
+                    && let Some(head) = stream_head
+                {
+                    respond(shell, conn, head);
+                    return Outcome::Streaming;
                 }
+                exchange.verdict.set(Some(verdict));
             }
             Step::Readable => {
                 readable = None;
@@ -139,6 +169,8 @@ pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> O
                     }
                     // hyper may still have something to say to what came before.
                     pipe.end();
+                } else if exchange.is_idle.take() {
+                    shell.turn(|core, now| core.handle(now, Input::RequestBegun { conn }));
                 }
             }
         }
@@ -155,42 +187,94 @@ pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> O
     Outcome::Upgraded { first_bytes }
 }
 
-/// hyper's service: routes a request, and lets an upgrade wait for its verdict.
-struct Routes {
-    shell: Rc<Shell>,
-    conn: ConnId,
-    exchange: Rc<Exchange>,
+fn respond(shell: &Shell, conn: ConnId, bytes: Bytes) {
+    shell.turn(|core, now| core.handle(now, Input::Respond { conn, bytes }));
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, Infallible>>>>;
+/// hyper's service: checks a request, and answers it, or lets it wait for its verdict.
+struct Routes {
+    exchange: Rc<Exchange>,
+    shell: Rc<Shell>,
+    conn: ConnId,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Answer, Infallible>>>>;
 
 impl Service<Request<Incoming>> for Routes {
-    type Response = Response<Full<Bytes>>;
+    type Response = Answer;
     type Error = Infallible;
-    type Future = Answer;
+    type Future = Answering;
 
-    fn call(&self, request: Request<Incoming>) -> Answer {
-        match routes::route(&request) {
-            Err(plain) => {
-                if let Some(refused) = plain.refused(request.uri().path()) {
-                    self.shell.tell_refused_request(self.conn, refused);
-                }
-                let response = self.exchange.finish.answered(plain.respond());
-                Box::pin(std::future::ready(Ok(response)))
-            }
-            Ok((target, accept)) => {
-                let exchange = self.exchange.clone();
-                exchange.asked.replace(Some(target));
-                Box::pin(poll_fn(move |_| {
-                    // No waker is kept: the task polls again once it has the verdict.
-                    let Some(verdict) = exchange.verdict.take() else {
-                        return Poll::Pending;
-                    };
-                    exchange.upgraded.set(verdict == Verdict::Granted);
-                    let answer = routes::upgrade_answer(verdict, &accept);
-                    Poll::Ready(Ok(exchange.finish.answered(answer)))
-                }))
-            }
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let (exchange, shell, conn) = (self.exchange.clone(), self.shell.clone(), self.conn);
+        exchange.is_serving.set(true);
+        if exchange.is_idle.take() {
+            shell.turn(|core, now| core.handle(now, Input::RequestBegun { conn }));
         }
+        Box::pin(async move {
+            let answer = serve(&exchange, &shell, conn, request).await;
+            exchange.is_serving.set(false);
+            if !exchange.upgraded.get() {
+                exchange.is_idle.set(true);
+                shell.turn(|core, now| core.handle(now, Input::RequestDone { conn }));
+            }
+            Ok(exchange.finish.answered(answer))
+        })
     }
+}
+
+/// Answers one request.
+async fn serve(
+    exchange: &Exchange,
+    shell: &Shell,
+    conn: ConnId,
+    request: Request<Incoming>,
+) -> Answer {
+    let uri = request.uri().clone();
+    let respond = |plain: Plain| {
+        if let Some(refused) = plain.refused(uri.path()) {
+            shell.tell_refused_request(conn, refused);
+        }
+        plain.respond()
+    };
+    let (cors, asked) = match checks::check(shell, &request) {
+        Ok(checked) => checked,
+        Err(plain) => return respond(plain),
+    };
+    let mut methods = None;
+    let answer = match asked {
+        Ok(Asked::Root) => Err(routes::root()),
+        Ok(Asked::Upgrade(target, accept)) => {
+            let verdict = joined(exchange, target, None).await;
+            exchange.upgraded.set(verdict == Verdict::Granted);
+            Ok(routes::upgrade_answer(verdict, &accept))
+        }
+        Ok(Asked::Events(room)) => {
+            let head = events::response_head(|headers| cors.dress(headers, None));
+            // Whoever is granted the stream is not answered here any more.
+            joined(exchange, Target::Events { room }, Some(head)).await;
+            Err(routes::collision())
+        }
+        Ok(Asked::EventsHead) => Ok(events::head_only()),
+        Ok(Asked::Publish(room)) => publish::publish(shell, conn, room, request).await,
+        Ok(Asked::Methods(all)) => {
+            methods = Some(all);
+            Ok(routes::methods(all))
+        }
+        Err(plain) => Err(plain),
+    };
+    let mut answer = answer.unwrap_or_else(respond);
+    cors.dress(answer.headers_mut(), methods);
+    answer
+}
+
+/// Lets the connection's task ask for a membership, and waits for what comes of it.
+async fn joined(exchange: &Exchange, target: Target, stream_head: Option<Bytes>) -> Verdict {
+    let join = Join {
+        target,
+        stream_head,
+    };
+    exchange.join.replace(Some(join));
+    // No waker is kept: the task polls again once it has the verdict.
+    poll_fn(|_| exchange.verdict.take().map_or(Poll::Pending, Poll::Ready)).await
 }

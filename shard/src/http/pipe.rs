@@ -40,6 +40,12 @@ impl Pipe {
         self.0.borrow().ended
     }
 
+    /// Whether something has come in that hyper has not taken.
+    pub fn has_received(&self) -> bool {
+        let buffers = self.0.borrow();
+        buffers.taken < buffers.received.len()
+    }
+
     /// Whether hyper has written since [`take_written`](Self::take_written).
     pub fn has_written(&self) -> bool {
         !self.0.borrow().written.is_empty()

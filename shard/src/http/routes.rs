@@ -1,6 +1,5 @@
 //! Which request leads where.
 
-use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -9,13 +8,16 @@ use ringmain_core::{Target, Verdict};
 use ringmain_proto::ws::handshake::{self, Accept, HandshakeError};
 use ringmain_router::RoomName;
 
+use super::{Answer, events};
 use crate::journal::Refused;
 
-type Answer = Response<Full<Bytes>>;
-
-const PATHS: &str = "WebSocket paths:
+const PATHS: &str = "By WebSocket:
   /raw/{room}   every message reaches the room's other members; ?self=1 sends it back too
   /echo         every message comes back
+
+By HTTP:
+  GET /sse/{room}               the room's messages as server-sent events
+  POST /rooms/{room}/messages   publishes the body to the room's members
 ";
 
 /// A response that ends the request: no upgrade.
@@ -24,14 +26,18 @@ pub struct Plain {
     status: StatusCode,
     body: String,
     headers: &'static [(&'static str, &'static str)],
+    /// The methods that there are.
+    allow: Option<&'static str>,
 }
 
 impl Plain {
-    fn new(status: StatusCode, body: impl Into<String>) -> Self {
+    /// A response with a body for people.
+    pub fn new(status: StatusCode, body: impl Into<String>) -> Self {
         Plain {
             status,
             body: body.into(),
             headers: &[],
+            allow: None,
         }
     }
 
@@ -45,13 +51,19 @@ impl Plain {
         })
     }
 
+    /// The same with these headers, and no others.
+    pub fn with(self, headers: &'static [(&'static str, &'static str)]) -> Self {
+        Plain { headers, ..self }
+    }
+
     /// The response.
     pub fn respond(self) -> Answer {
         let mut response = Response::new(Full::from(self.body));
         *response.status_mut() = self.status;
         let kind = HeaderValue::from_static("text/plain; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        for &(name, value) in self.headers {
+        let allow = self.allow.map(|methods| ("allow", methods));
+        for (name, value) in self.headers.iter().copied().chain(allow) {
             response.headers_mut().insert(
                 HeaderName::from_static(name),
                 HeaderValue::from_static(value),
@@ -61,45 +73,146 @@ impl Plain {
     }
 }
 
-/// Where an upgrade leads and what answers its handshake, or the response to a request that is none.
-pub fn route<B>(request: &Request<B>) -> Result<(Target, Accept), Plain> {
-    let target = target(request)?;
-    if request.method() != Method::GET {
-        let body = "only GET, as a WebSocket upgrade, is served here\n";
-        let plain = Plain::new(StatusCode::METHOD_NOT_ALLOWED, body);
-        return Err(Plain {
-            headers: &[("allow", "GET")],
-            ..plain
-        });
-    }
-    let accept = handshake::validate(request.method(), request.version(), request.headers());
-    let refused = |error: HandshakeError| Plain {
-        headers: error.headers(),
-        ..Plain::new(error.status(), format!("{error}\n"))
-    };
-    Ok((target, accept.map_err(refused)?))
+/// What a path names.
+#[derive(Clone, Debug)]
+pub enum Resource {
+    /// `/`: what there is.
+    Root,
+    /// `/echo`
+    Echo,
+    /// `/raw/{room}`
+    Raw(RoomName),
+    /// `/sse/{room}`
+    Events(RoomName),
+    /// `/rooms/{room}/messages`
+    Messages(RoomName),
 }
 
-fn target<B>(request: &Request<B>) -> Result<Target, Plain> {
+/// What a request asks for.
+#[derive(Debug)]
+pub enum Asked {
+    /// The page of all paths.
+    Root,
+    /// A WebSocket, and what answers its handshake.
+    Upgrade(Target, Accept),
+    /// An event stream of the room.
+    Events(RoomName),
+    /// What that would begin with.
+    EventsHead,
+    /// To publish the body to the room.
+    Publish(RoomName),
+    /// Which of these methods there are.
+    Methods(&'static str),
+}
+
+impl Resource {
+    /// Whether it is served by WebSocket alone.
+    pub fn is_socket(&self) -> bool {
+        matches!(self, Resource::Echo | Resource::Raw(_))
+    }
+
+    /// What it can be asked with.
+    fn methods(&self) -> &'static str {
+        match self {
+            Resource::Root => "GET, HEAD",
+            Resource::Echo | Resource::Raw(_) => "GET",
+            Resource::Events(_) => "GET, HEAD, OPTIONS",
+            Resource::Messages(_) => "POST, OPTIONS",
+        }
+    }
+}
+
+/// What a request's path names.
+pub fn resource<B>(request: &Request<B>) -> Result<Resource, Plain> {
     let path = request.uri().path();
+    if path == "/" {
+        return Ok(Resource::Root);
+    }
     if path == "/echo" {
-        return Ok(Target::Echo);
+        return Ok(Resource::Echo);
     }
-    if path == "/" && matches!(*request.method(), Method::GET | Method::HEAD) {
-        let body = format!("Ringmain {}\n\n{PATHS}", env!("CARGO_PKG_VERSION"));
-        return Err(Plain::new(StatusCode::OK, body));
+    if let Some(room) = path.strip_prefix("/raw/") {
+        return Ok(Resource::Raw(room_name(room)?));
     }
-    let Some(room) = path.strip_prefix("/raw/") else {
-        return Err(Plain::new(
-            StatusCode::NOT_FOUND,
-            format!("nothing is served at {path}\n\n{PATHS}"),
-        ));
+    if let Some(room) = path.strip_prefix("/sse/") {
+        return Ok(Resource::Events(room_name(room)?));
+    }
+    let messages = path.strip_prefix("/rooms/");
+    if let Some(room) = messages.and_then(|path| path.strip_suffix("/messages")) {
+        return Ok(Resource::Messages(room_name(room)?));
+    }
+    Err(Plain::new(
+        StatusCode::NOT_FOUND,
+        format!("nothing is served at {path}\n\n{PATHS}"),
+    ))
+}
+
+fn room_name(escaped: &str) -> Result<RoomName, Plain> {
+    let room: Vec<u8> = percent_decode_str(escaped).collect();
+    RoomName::new(&room).map_err(|error| Plain::new(StatusCode::BAD_REQUEST, format!("{error}\n")))
+}
+
+/// What a request asks of what its path names.
+pub fn asked<B>(request: &Request<B>, resource: Resource) -> Result<Asked, Plain> {
+    let method = request.method();
+    let methods = resource.methods();
+    match (resource, method) {
+        (Resource::Root, &Method::GET | &Method::HEAD) => Ok(Asked::Root),
+        (Resource::Echo, &Method::GET) => upgrade(request, Target::Echo),
+        (Resource::Raw(room), &Method::GET) => {
+            let to_self = self_parameter(request.uri().query().unwrap_or_default())?;
+            upgrade(request, Target::Raw { room, to_self })
+        }
+        (Resource::Events(room), &Method::GET) => {
+            events::check_accept(request.headers())?;
+            Ok(Asked::Events(room))
+        }
+        (Resource::Events(_), &Method::HEAD) => {
+            events::check_accept(request.headers())?;
+            Ok(Asked::EventsHead)
+        }
+        (Resource::Messages(room), &Method::POST) => Ok(Asked::Publish(room)),
+        (Resource::Events(_) | Resource::Messages(_), &Method::OPTIONS) => {
+            Ok(Asked::Methods(methods))
+        }
+        (resource, _) => Err(wrong_method(&resource, methods)),
+    }
+}
+
+fn wrong_method(resource: &Resource, methods: &'static str) -> Plain {
+    let body = match resource {
+        Resource::Root => "only GET is served here\n",
+        Resource::Echo | Resource::Raw(_) => "only GET, as a WebSocket upgrade, is served here\n",
+        Resource::Events(_) => "an event stream is served here, by GET\n",
+        Resource::Messages(_) => "messages are published here, by POST\n",
     };
-    let room: Vec<u8> = percent_decode_str(room).collect();
-    let room = RoomName::new(&room);
-    let room = room.map_err(|error| Plain::new(StatusCode::BAD_REQUEST, format!("{error}\n")))?;
-    let to_self = self_parameter(request.uri().query().unwrap_or_default())?;
-    Ok(Target::Raw { room, to_self })
+    let mut plain = Plain::new(StatusCode::METHOD_NOT_ALLOWED, body);
+    plain.allow = Some(methods);
+    plain
+}
+
+fn upgrade<B>(request: &Request<B>, target: Target) -> Result<Asked, Plain> {
+    let accept = handshake::validate(request.method(), request.version(), request.headers());
+    let refused = |error: HandshakeError| {
+        Plain::new(error.status(), format!("{error}\n")).with(error.headers())
+    };
+    Ok(Asked::Upgrade(target, accept.map_err(refused)?))
+}
+
+/// The page of all paths.
+pub fn root() -> Plain {
+    let body = format!("Ringmain {}\n\n{PATHS}", env!("CARGO_PKG_VERSION"));
+    Plain::new(StatusCode::OK, body)
+}
+
+/// The answer to `OPTIONS`.
+pub fn methods(methods: &'static str) -> Answer {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(methods));
+    response
 }
 
 /// The value of `self` in a query: 1 or 0. Other parameters are for others to read.
@@ -114,11 +227,16 @@ fn self_parameter(query: &str) -> Result<bool, Plain> {
     }
 }
 
+/// The answer to a join whose room's name collides with another's.
+pub fn collision() -> Plain {
+    let body = "the room's name collides with another's; choose another name\n";
+    Plain::new(StatusCode::CONFLICT, body)
+}
+
 /// The answer to an upgrade whose verdict is there.
 pub fn upgrade_answer(verdict: Verdict, accept: &Accept) -> Answer {
-    if verdict == Verdict::NameCollision {
-        let body = "the room's name collides with another's; choose another name\n";
-        return Plain::new(StatusCode::CONFLICT, body).respond();
+    if verdict != Verdict::Granted {
+        return collision().respond();
     }
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

@@ -6,6 +6,7 @@
 //! member; an encoding may put several frames on the wire.
 
 mod echo;
+pub mod events;
 mod raw;
 
 use ringmain_proto::ws::{MessageKind, Opcode, Payload};
@@ -16,6 +17,7 @@ use crate::encoded::Encoded;
 use crate::memory::Meter;
 
 pub use echo::Echo;
+pub use events::Events;
 pub use raw::Raw;
 
 /// What a dialect may do with a message.
@@ -49,10 +51,12 @@ pub trait Dialect {
 pub enum Encoding {
     /// One WebSocket message with the payload as it is.
     Plain,
+    /// One event of an event stream.
+    EventStream,
 }
 
 /// How many encodings there are.
-pub const ENCODINGS: usize = 1;
+pub const ENCODINGS: usize = 2;
 
 impl Encoding {
     /// Encodes a publication.
@@ -61,6 +65,7 @@ impl Encoding {
             Encoding::Plain => {
                 Encoded::message(opcode(publication.kind), &publication.payload, meter)
             }
+            Encoding::EventStream => Encoded::event(events::event(publication), meter),
         }
     }
 }
@@ -85,6 +90,11 @@ pub enum Target {
         /// The sender gets its own messages too.
         to_self: bool,
     },
+    /// `/sse/{room}`: an event stream of the room's messages.
+    Events {
+        /// The room.
+        room: RoomName,
+    },
 }
 
 /// The dialect of a session.
@@ -94,6 +104,8 @@ pub enum DialectState {
     Echo(Echo),
     /// See [`Raw`].
     Raw(Raw),
+    /// See [`Events`].
+    Events(Events),
 }
 
 impl DialectState {
@@ -102,6 +114,7 @@ impl DialectState {
         match target {
             Target::Echo => DialectState::Echo(Echo),
             Target::Raw { to_self, .. } => DialectState::Raw(Raw { to_self: *to_self }),
+            Target::Events { .. } => DialectState::Events(Events),
         }
     }
 }
@@ -116,6 +129,7 @@ impl Dialect for DialectState {
         match self {
             DialectState::Echo(dialect) => dialect.receive(kind, payload, actions),
             DialectState::Raw(dialect) => dialect.receive(kind, payload, actions),
+            DialectState::Events(dialect) => dialect.receive(kind, payload, actions),
         }
     }
 
@@ -123,6 +137,7 @@ impl Dialect for DialectState {
         match self {
             DialectState::Echo(dialect) => dialect.encoding(),
             DialectState::Raw(dialect) => dialect.encoding(),
+            DialectState::Events(dialect) => dialect.encoding(),
         }
     }
 }

@@ -129,7 +129,12 @@ impl ShardCore {
                 self.wheel.set(conn.index, handshake_at.min(close_at));
                 self.closes.push_back((conn, Ending::Finish));
             }
-            Stage::Open => self.close_drained(now, conn),
+            // It has a short time of its own.
+            Stage::Publishing => {
+                connection.finishing = true;
+                self.closes.push_back((conn, Ending::Finish));
+            }
+            Stage::Open | Stage::Streaming => self.close_drained(now, conn),
             Stage::Closing { .. } | Stage::Ending => {}
         }
     }

@@ -21,10 +21,10 @@ impl ShardCore {
                 name,
                 from,
                 generation,
-                member,
+                holding,
             } => {
                 self.stats.mesh_control_frames_in.add(1);
-                self.home.interest(room, &name, from, generation, member);
+                self.home.interest(room, &name, from, generation, holding);
             }
             ShardFrame::Answer {
                 room,
@@ -32,7 +32,7 @@ impl ShardCore {
                 answer,
             } => {
                 self.stats.mesh_control_frames_in.add(1);
-                self.answered(room, generation, answer);
+                self.answered(now, room, generation, answer);
             }
             ShardFrame::Drain { duration_ms, seed } => {
                 self.stats.mesh_control_frames_in.add(1);
@@ -57,7 +57,7 @@ impl ShardCore {
         // Twice: an answer of this shard's own home may change what it has to tell.
         for _ in 0..2 {
             if !self.untold.is_empty() || self.home.has_due() {
-                self.tell_interest(&mut send);
+                self.tell_interest(now, &mut send);
             }
         }
         for index in 0..self.outgoing.len() {

@@ -35,9 +35,10 @@ impl ShardCore {
             flush: FlushState::default(),
         });
         connection.session = Some(session);
+        self.event_streams += usize::from(matches!(target, Target::Events { .. }));
         match target {
             Target::Echo => self.grant(conn, Verdict::Granted),
-            Target::Raw { room, .. } => self.join(session, room),
+            Target::Raw { room, .. } | Target::Events { room } => self.join(session, room),
         }
     }
 
@@ -52,6 +53,13 @@ impl ShardCore {
         connection.opened = now;
         connection.heard(now);
         let (http_is_sent, finishing) = (connection.http.is_none(), connection.finishing);
+        if let Some(session) = connection.session
+            && let Some(entry) = self.sessions.get(session)
+            && matches!(entry.dialect, DialectState::Events(_))
+        {
+            connection.stage = Stage::Streaming;
+            self.begin_stream(conn, session);
+        }
         self.schedule(now, conn);
         if http_is_sent {
             self.open_outbox(conn);
@@ -79,6 +87,15 @@ impl ShardCore {
         };
         if connection.is_ending() {
             return;
+        }
+        if connection.stage == Stage::Streaming
+            && let Some(session) = connection.session
+        {
+            return self.close_stream(now, conn, session, reason);
+        }
+        if connection.stage == Stage::Http && connection.http.is_some() {
+            // A response is on its way, and shall be read.
+            return self.begin_closing(now, conn, reason, false, true);
         }
         let code = reason.entry().code.and_then(CloseCode::new);
         let (Stage::Open, Some(code), Some(session)) = (connection.stage, code, connection.session)
@@ -169,7 +186,7 @@ impl ShardCore {
         self.close(now, conn, reason, reason.entry().text);
     }
 
-    fn begin_closing(
+    pub(super) fn begin_closing(
         &mut self,
         now: Tick,
         conn: ConnId,
@@ -191,6 +208,7 @@ impl ShardCore {
         connection.reason.get_or_insert(reason);
         let session = connection.session;
         self.note_farewell(conn);
+        self.forget_post(conn);
         self.read_on(conn);
         self.wheel
             .set(conn.index, now.plus(self.limits.close_handshake_ms));
@@ -251,6 +269,7 @@ impl ShardCore {
         if is_first {
             self.note_farewell(conn);
         }
+        self.forget_post(conn);
         self.read_on(conn);
         self.wheel.cancel(conn.index);
         if let Some(session) = session {
@@ -260,6 +279,7 @@ impl ShardCore {
     }
 
     pub(super) fn ended(&mut self, conn: ConnId) {
+        self.forget_post(conn);
         self.read_on(conn);
         let Some(connection) = self.connections.get(conn) else {
             return;
@@ -271,6 +291,8 @@ impl ShardCore {
         if let Some(session) = session {
             self.leave(session);
             if let Some(entry) = self.sessions.remove(session) {
+                let is_stream = matches!(entry.dialect, DialectState::Events(_));
+                self.event_streams -= usize::from(is_stream);
                 self.stats
                     .dropped(DropReason::PeerGone, entry.outbox.messages());
             }
@@ -316,7 +338,7 @@ impl ShardCore {
             .iter()
             .filter(|(_, connection)| !connection.is_ending());
         let mut held: Vec<_> = open
-            .map(|(conn, connection)| (self.held_by(connection), conn))
+            .map(|(conn, connection)| (self.held_by(conn, connection), conn))
             .collect();
         let most = TURN_EVICTIONS_MAX.min(held.len());
         if most == 0 {
@@ -328,6 +350,13 @@ impl ShardCore {
         for (bytes, conn) in held {
             if bytes == 0 || self.meter.bytes() + lane_bytes <= self.limits.memory_bytes_max {
                 break;
+            }
+            if let Some(connection) = self.connections.get_mut(conn)
+                && connection.session.is_none()
+            {
+                connection.reason = Some(CloseReason::MemoryFull);
+                self.end(conn);
+                continue;
             }
             self.close_dropping(now, conn, CloseReason::MemoryFull, DropReason::MemoryFull);
             // An unfinished message is let go at once; the peer's rest of it is not parsed any more.

@@ -5,21 +5,24 @@ mod drain;
 mod fanout;
 mod frames;
 mod lifecycle;
+mod posts;
 mod publish;
 mod receive;
 mod rooms;
 mod slow;
+mod stream;
 mod timers;
 mod write;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ringmain_proto::ws::{ParserSettings, Role};
 use ringmain_router::room::RoomMap;
 use ringmain_router::{
-    Generation, HomeTable, Moment, PeerId, Publication, RoomId, RoomKey as RoomSecret, ShardFrame,
+    Generation, HomeTable, Moment, PeerId, Publication, RoomId, RoomKey as RoomSecret, RoomName,
+    ShardFrame,
 };
 
 use crate::close::{CloseReason, Severity};
@@ -82,6 +85,32 @@ pub enum Input<'a> {
         /// The bytes.
         bytes: Bytes,
     },
+    /// The first bytes of a request, after another was answered; or its head is whole and its body follows.
+    RequestBegun {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// Bytes of a request's body have come in, to be kept until it is answered.
+    BodyReceived {
+        /// The connection.
+        conn: ConnId,
+        /// How many.
+        bytes: usize,
+    },
+    /// A request publishes a message to a room that its connection is no member of. Answered by a [`Verdict`].
+    Publish {
+        /// The connection.
+        conn: ConnId,
+        /// The room.
+        room: RoomName,
+        /// The message. Boxed, so that the inputs that come more often stay small.
+        publication: Box<Publication>,
+    },
+    /// A request is answered, and another may follow.
+    RequestDone {
+        /// The connection.
+        conn: ConnId,
+    },
     /// The HTTP exchange ended without an upgrade: close once the response is sent.
     HttpDone {
         /// The connection.
@@ -92,12 +121,14 @@ pub enum Input<'a> {
         /// The connection.
         conn: ConnId,
     },
-    /// The 101 was handed over by [`Input::Respond`]: from now on the connection speaks WebSocket.
+    /// The 101, or the head of an event stream's response, was handed over by [`Input::Respond`]: from now on the
+    /// connection speaks WebSocket, or is sent events.
     Upgraded {
         /// The connection.
         conn: ConnId,
     },
-    /// Bytes of WebSocket have come in. They are unmasked in place.
+    /// Bytes of WebSocket have come in. They are unmasked in place. What comes in from an event stream's peer says
+    /// nothing.
     Received {
         /// The connection.
         conn: ConnId,
@@ -126,11 +157,15 @@ pub enum Input<'a> {
     },
 }
 
-/// Whether an upgrade is granted: then the 101 may be sent.
+/// What was decided of a request that had to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The session counts everywhere.
+    /// The session counts everywhere: the 101, or an event stream's head, may be sent.
     Granted,
+    /// The message is on its way to all members.
+    Published,
+    /// There was no room for the message, and nothing of it was sent.
+    Busy,
     /// Another room holds the room's id.
     NameCollision,
 }
@@ -224,6 +259,9 @@ pub struct ShardCore {
     outgoing: Vec<Outgoing>,
     /// Shards for which as many frames wait as may.
     outgoing_full: u64,
+    /// Messages of connections that are no members. Few connections have one.
+    posts: HashMap<ConnId, posts::Post>,
+    event_streams: usize,
     /// A publication from another shard whose room takes no more at present.
     stalled: Option<(RoomId, Generation, Arc<Publication>)>,
 
@@ -288,6 +326,8 @@ impl ShardCore {
             scheduled: VecDeque::new(),
             outgoing: (0..shards).map(|_| Outgoing::default()).collect(),
             outgoing_full: 0,
+            posts: HashMap::default(),
+            event_streams: 0,
             stalled: None,
             prompt: VecDeque::new(),
             bulk: VecDeque::new(),
@@ -336,6 +376,14 @@ impl ShardCore {
         match input {
             Input::Upgrade { conn, target } => self.upgrade(conn, &target),
             Input::Respond { conn, bytes } => self.respond(conn, bytes),
+            Input::RequestBegun { conn } => self.request_begun(now, conn),
+            Input::BodyReceived { conn, bytes } => self.body_received(conn, bytes),
+            Input::Publish {
+                conn,
+                room,
+                publication,
+            } => self.post(now, conn, &room, *publication),
+            Input::RequestDone { conn } => self.request_done(now, conn),
             Input::HttpDone { conn } => self.http_done(now, conn, CloseReason::RequestDone),
             Input::HttpFailed { conn } => self.http_done(now, conn, CloseReason::BadRequest),
             Input::Upgraded { conn } => self.upgraded(now, conn),
@@ -373,6 +421,7 @@ impl ShardCore {
         self.stats.memory_bytes.set(memory as u64);
         self.stats.connections.set(self.connections.len() as u64);
         self.stats.sessions.set(self.sessions.len() as u64);
+        self.stats.event_streams.set(self.event_streams as u64);
         self.stats.rooms.set(self.rooms.len() as u64);
         self.stats.rooms_home.set(self.home.len() as u64);
         self.stats.members.set(self.members as u64);
@@ -404,7 +453,7 @@ impl ShardCore {
         deadlines.chain(overdue).chain(drain).min()
     }
 
-    /// An upgrade that was decided.
+    /// A request that was decided.
     pub fn poll_verdict(&mut self) -> Option<(ConnId, Verdict)> {
         std::iter::from_fn(|| self.verdicts.pop_front())
             .find(|(conn, _)| self.connections.get(*conn).is_some())

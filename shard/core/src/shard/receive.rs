@@ -10,6 +10,7 @@ use crate::connection::{Pause, Stage};
 use crate::dialect::{Actions, Dialect};
 use crate::encoded::Encoded;
 use crate::limits::{INLINE_PAYLOAD_BYTES_MAX, TURN_RESUMES_MAX};
+use crate::room::RoomKey;
 use crate::tick::Tick;
 use crate::{ConnId, SessionId};
 
@@ -183,7 +184,13 @@ impl ShardCore {
         if entry.outbox.bytes() >= self.limits.outbox_soft() {
             return Some(Pause::Outbox);
         }
-        let room = self.rooms.get(entry.membership?.room)?;
+        self.room_pause(entry.membership?.room)
+    }
+
+    /// What the next message to a room would have to wait for.
+    #[inline]
+    pub(super) fn room_pause(&self, key: RoomKey) -> Option<Pause> {
+        let room = self.rooms.get(key)?;
         if room.is_full() {
             return Some(Pause::Room);
         }
@@ -239,6 +246,10 @@ impl ShardCore {
                 continue;
             };
             if connection.pause.take().is_none() {
+                continue;
+            }
+            if connection.stage == Stage::Publishing {
+                self.resume_post(now, conn);
                 continue;
             }
             connection.heard(now);

@@ -1,51 +1,58 @@
-//! Joining and leaving rooms, and telling their homes.
+//! Joining and leaving rooms, holding them to publish, and telling their homes.
 
 use ringmain_router::frame::{Grant, NameCollision};
 use ringmain_router::placement::home_shard;
-use ringmain_router::{Generation, PeerId, RoomId, RoomName, ShardFrame};
+use ringmain_router::{Generation, Holding, PeerId, RoomId, RoomName, ShardFrame};
 
 use super::{ShardCore, Verdict};
 use crate::close::CloseReason;
 use crate::connection::Stage;
 use crate::room::{Room, RoomKey};
 use crate::session::Membership;
+use crate::tick::Tick;
 use crate::{ConnId, SessionId};
 
 impl ShardCore {
     /// Begins a session's join. It is a member, and granted, once the room's home has confirmed that
     /// this shard counts; at once if it counts already.
     pub(super) fn join(&mut self, session: SessionId, name: &RoomName) {
-        let id = self.room_secret.id(name);
-        let key = match self.room_index.get(&id) {
-            Some(&key) => key,
-            None => {
-                let home = home_shard(id, self.shards);
-                let settings = *self.room_policies.of(name);
-                let room = Room::new(id, name.clone(), home, settings);
-                let key = self.rooms.insert(room);
-                self.room_index.insert(id, key);
-                key
-            }
+        let Some(key) = self.room_named(name) else {
+            return self.refuse_join(session);
         };
         let Some(room) = self.rooms.get_mut(key) else {
             return;
         };
-        if room.name != *name {
-            self.refuse_join(session);
-            return;
-        }
         if let Some(entry) = self.sessions.get_mut(session) {
             entry.membership = Some(Membership {
                 room: key,
                 position: None,
             });
         }
-        if room.interest.cell().is_some() {
+        if room.holding() == Holding::Member && room.interest.cell().is_some() {
             self.confirm_join(key, session);
             return;
         }
         room.waiting.push(session);
         self.update_interest(key);
+    }
+
+    /// The room of this name, made if it is not known here; `None` if another room holds its id.
+    pub(super) fn room_named(&mut self, name: &RoomName) -> Option<RoomKey> {
+        let id = self.room_secret.id(name);
+        match self.room_index.get(&id) {
+            Some(&key) => {
+                let room = self.rooms.get(key)?;
+                (room.name == *name).then_some(key)
+            }
+            None => {
+                let home = home_shard(id, self.shards);
+                let settings = *self.room_policies.of(name);
+                let room = Room::new(id, name.clone(), home, settings);
+                let key = self.rooms.insert(room);
+                self.room_index.insert(id, key);
+                Some(key)
+            }
+        }
     }
 
     fn confirm_join(&mut self, key: RoomKey, session: SessionId) {
@@ -105,25 +112,24 @@ impl ShardCore {
                 }
             }
         }
-        if !room.is_wanted() {
-            self.update_interest(key);
-        }
+        self.update_interest(key);
     }
 
     /// Notes what the shard wants of a room now; home is told at the end of the turn.
-    fn update_interest(&mut self, key: RoomKey) {
+    pub(super) fn update_interest(&mut self, key: RoomKey) {
         let Some(room) = self.rooms.get_mut(key) else {
             return;
         };
-        let wanted = room.is_wanted();
-        if room.interest.want(wanted, &mut self.generations) {
+        let holding = room.holding();
+        if room.interest.want(holding, &mut self.generations) {
             self.untold.push_back(key);
         }
     }
 
-    /// Takes home's answer: all who wait are members from here on, or are refused.
+    /// Takes home's answer: all who wait are members from here on, or are refused; then those publish who wait to.
     pub(super) fn answered(
         &mut self,
+        now: Tick,
         id: RoomId,
         generation: Generation,
         answer: Result<Grant, NameCollision>,
@@ -138,20 +144,26 @@ impl ShardCore {
             return;
         };
         let waiting = std::mem::take(&mut room.waiting);
+        let publishers = std::mem::take(&mut room.publishers);
         for session in waiting {
             match answer {
                 Ok(()) => self.confirm_join(key, session),
                 Err(NameCollision) => self.refuse_join(session),
             }
         }
-        if self.rooms.get(key).is_some_and(|room| !room.is_wanted()) {
-            self.update_interest(key);
+        for conn in publishers {
+            match answer {
+                Ok(()) => self.publish_post(now, conn),
+                Err(NameCollision) => self.answer_post(now, conn, Verdict::NameCollision),
+            }
         }
+        self.update_interest(key);
     }
 
     /// Tells homes what has changed, as far as their lanes take it.
     pub(super) fn tell_interest(
         &mut self,
+        now: Tick,
         send: &mut impl FnMut(PeerId, ShardFrame) -> Result<(), ShardFrame>,
     ) {
         for _ in 0..self.untold.len() {
@@ -161,20 +173,20 @@ impl ShardCore {
             let Some(room) = self.rooms.get_mut(key) else {
                 continue;
             };
-            let Some((generation, member)) = room.interest.untold() else {
+            let Some((generation, holding)) = room.interest.untold() else {
                 continue;
             };
             let (id, name, home) = (room.id, room.name.clone(), room.home);
             if home == self.me {
                 room.interest.told();
-                self.home.interest(id, &name, home, generation, member);
+                self.home.interest(id, &name, home, generation, holding);
             } else {
                 let frame = ShardFrame::Interest {
                     room: id,
                     name,
                     from: self.me,
                     generation,
-                    member,
+                    holding,
                 };
                 if send(home, frame).is_err() {
                     self.untold.push_back(key);
@@ -185,12 +197,13 @@ impl ShardCore {
             }
             self.forget_if_released(key);
         }
-        self.answer_interest(send);
+        self.answer_interest(now, send);
     }
 
     /// Sends the answers that are due to other shards, and takes those that are due here.
     fn answer_interest(
         &mut self,
+        now: Tick,
         send: &mut impl FnMut(PeerId, ShardFrame) -> Result<(), ShardFrame>,
     ) {
         let me = self.me;
@@ -212,7 +225,7 @@ impl ShardCore {
                 answer,
             }) = own
             {
-                self.answered(room, generation, answer);
+                self.answered(now, room, generation, answer);
             }
             if !taken {
                 return;
@@ -224,7 +237,7 @@ impl ShardCore {
         let Some(room) = self.rooms.get(key) else {
             return;
         };
-        if room.interest.is_released() && !room.is_wanted() {
+        if room.interest.is_released() && room.holding() == Holding::Nothing {
             let id = room.id;
             // Fan-outs that are left have no member to go to; a scheduled entry finds nothing.
             let paused = self

@@ -33,13 +33,17 @@ impl ShardCore {
         };
         match connection.stage {
             Stage::Http | Stage::Joining | Stage::Granted => {
-                connection.reason = Some(match connection.finishing {
+                // Unless it has been answered, and may just have nothing more to ask.
+                let reason = match connection.finishing {
                     true => CloseReason::Stopping,
                     false => CloseReason::HandshakeTimeout,
-                });
+                };
+                connection.reason.get_or_insert(reason);
                 self.end(conn);
             }
+            Stage::Publishing => self.give_up_post(now, conn),
             Stage::Open => self.heartbeat(now, conn),
+            Stage::Streaming => self.stream_heartbeat(now, conn),
             Stage::Closing { .. } => self.end(conn),
             Stage::Ending => {}
         }
@@ -51,7 +55,7 @@ impl ShardCore {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
-        let (session, opened) = (connection.session, connection.opened);
+        let session = connection.session;
         if connection.pinged && is_flushing {
             connection.beat = now;
         }
@@ -59,17 +63,13 @@ impl ShardCore {
             // Who is not read, for no fault of its own, cannot be heard.
             connection.heard(now);
         }
-        if session.is_some_and(|session| self.is_too_slow(now, session)) {
-            return self.close_slow(now, conn);
+        if self.has_outlived(now, conn) {
+            return;
         }
-        if lifetime_end(&self.limits, conn, opened).is_some_and(|end| end <= now) {
-            let reason = CloseReason::LifetimeOver;
-            return self.close(now, conn, reason, reason.entry().text);
-        }
+        let interval = self.heartbeat_interval(conn);
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
-        let interval = self.limits.heartbeat_ms * spread_percent(conn) / 100;
         let silent_ms = now.since(connection.beat);
         if connection.pinged && silent_ms >= self.limits.pong_wait_ms {
             connection.reason = Some(CloseReason::HeartbeatTimeout);
@@ -86,6 +86,31 @@ impl ShardCore {
         self.schedule(now, conn);
     }
 
+    /// Closes a connection that has been slow for too long, or has lived as long as it may. Returns whether it did.
+    pub(super) fn has_outlived(&mut self, now: Tick, conn: ConnId) -> bool {
+        let Some(&Connection {
+            session, opened, ..
+        }) = self.connections.get(conn)
+        else {
+            return true;
+        };
+        if session.is_some_and(|session| self.is_too_slow(now, session)) {
+            self.close_slow(now, conn);
+            return true;
+        }
+        let is_over = lifetime_end(&self.limits, conn, opened).is_some_and(|end| end <= now);
+        if is_over {
+            let reason = CloseReason::LifetimeOver;
+            self.close(now, conn, reason, reason.entry().text);
+        }
+        is_over
+    }
+
+    /// A connection's own heartbeat interval, in milliseconds.
+    pub(super) fn heartbeat_interval(&self, conn: ConnId) -> u64 {
+        self.limits.heartbeat_ms * spread_percent(conn) / 100
+    }
+
     /// Sets an open connection's next deadline.
     pub(super) fn schedule(&mut self, now: Tick, conn: ConnId) {
         let Some(&Connection {
@@ -98,7 +123,7 @@ impl ShardCore {
         else {
             return;
         };
-        let interval = self.limits.heartbeat_ms * spread_percent(conn) / 100;
+        let interval = self.heartbeat_interval(conn);
         let heartbeat = beat.plus(match pinged {
             true if self.is_flushing(conn) => self.limits.pong_wait_ms.min(PING_FLUSH_LOOK_MS),
             true => self.limits.pong_wait_ms,

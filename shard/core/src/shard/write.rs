@@ -5,6 +5,7 @@ use ringmain_router::Moment;
 
 use super::ShardCore;
 use crate::batch::{Write, WriteOutcome, with_writes};
+use crate::close::CloseReason;
 use crate::connection::{Connection, Pause, Stage};
 use crate::encoded::Encoded;
 use crate::lag::Lags;
@@ -245,7 +246,7 @@ impl ShardCore {
         match connection.stage {
             Stage::Closing { .. } if is_empty => self.flushed(conn),
             // It may have been upgraded, and even closed again, while the 101 was on its way.
-            Stage::Open | Stage::Closing { .. } => self.open_outbox(conn),
+            Stage::Open | Stage::Streaming | Stage::Closing { .. } => self.open_outbox(conn),
             _ => {}
         }
     }
@@ -279,6 +280,11 @@ impl ShardCore {
         let is_first = connection.http.is_none();
         let outbox = connection.http.get_or_insert_default();
         outbox.push(Encoded::verbatim(bytes, &self.meter));
+        if outbox.bytes() > self.limits.outbox_hard() {
+            // It asks and asks, and reads no answer.
+            connection.reason = Some(CloseReason::SlowConsumer);
+            return self.end(conn);
+        }
         if is_first {
             self.http_due.push_back(conn);
         }
@@ -326,10 +332,13 @@ impl ShardCore {
 
     /// Whether something is queued for a connection and on its way: not held back by the socket.
     pub fn is_flushing(&self, conn: ConnId) -> bool {
-        let session = self
-            .connections
-            .get(conn)
-            .and_then(|connection| connection.session);
+        let Some(connection) = self.connections.get(conn) else {
+            return false;
+        };
+        if connection.http.is_some() && connection.stage != Stage::Ending {
+            return !connection.http_blocked;
+        }
+        let session = connection.session;
         let entry = session.and_then(|session| self.sessions.get(session));
         entry.is_some_and(|entry| {
             entry.flush.open && !entry.flush.blocked && !entry.outbox.is_empty()
@@ -337,11 +346,15 @@ impl ShardCore {
     }
 
     /// The largest holders of memory, to be closed when there is none left.
-    pub(super) fn held_by(&self, connection: &Connection) -> usize {
+    pub(super) fn held_by(&self, conn: ConnId, connection: &Connection) -> usize {
         let unread = connection.unread.as_ref().map_or(0, |unread| unread.len());
         let session = connection
             .session
             .and_then(|session| self.sessions.get(session));
-        connection.parser.held_bytes() + unread + session.map_or(0, |entry| entry.outbox.bytes())
+        connection.parser.held_bytes()
+            + unread
+            + session.map_or(0, |entry| entry.outbox.bytes())
+            + connection.http.as_ref().map_or(0, |http| http.bytes())
+            + self.posted_bytes(conn)
     }
 }

@@ -1,6 +1,6 @@
 //! Several cores of one node, run in one thread over lanes of four frames, in any order that the
-//! seed gives: joins, leaves, publications, blocked sockets, turns, rooms that drop for slow consumers. What
-//! members receive is held against what was published, and what they miss against what was counted.
+//! seed gives: joins, leaves, publications of members and of others, blocked sockets, turns, rooms that drop for slow
+//! consumers. What members receive is held against what was published, and what they miss against what was counted.
 //!
 //! `SEED=17 cargo test -p ringmain-core --test many_cores` runs one seed again.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
@@ -42,10 +42,12 @@ fn run(seed: u64) -> [u64; 2] {
     let steps = 100 + random.below(300);
     let mut node = Node::new(cores, rooms, seed, &mut random);
     for _ in 0..steps {
-        match random.below(20) {
+        match random.below(24) {
             0..4 => node.connect(&mut random),
             4 => node.disconnect(&mut random),
             5..10 => node.publish(&mut random),
+            20 => node.connect_publisher(&mut random),
+            21..24 => node.post(&mut random),
             10 => node.pass_time(random.below(40) as u64),
             11 => node.toggle_socket(&mut random),
             _ => {

@@ -14,9 +14,10 @@ use ringmain_proto::ws::Opcode;
 use ringmain_router::{
     Doorbell, Lane, Mesh, MeshLimits, MeshPort, PeerId, RoomKey, RoomName, ShardFrame,
 };
+use ringmain_router::{PayloadKind, Publication};
 
 use crate::Random;
-use crate::oracle::{Client, masked};
+use crate::oracle::{Client, Kind, masked};
 
 struct NoBell;
 
@@ -46,6 +47,8 @@ struct Socket {
     /// Bytes that were sent to the server while it did not read.
     unsent: Vec<u8>,
     joined: bool,
+    /// It has published by HTTP, and waits for the verdict.
+    is_posting: bool,
     is_ended: bool,
 }
 
@@ -147,15 +150,35 @@ impl Node {
             random.below(self.rooms.len()),
         );
         let to_self = random.one_in(4);
-        let target = Target::Raw {
-            room: self.rooms[room].clone(),
-            to_self,
+        let (target, kind) = if random.one_in(3) {
+            let room = self.rooms[room].clone();
+            (Target::Events { room }, Kind::Stream)
+        } else {
+            let room = self.rooms[room].clone();
+            (Target::Raw { room, to_self }, Kind::Socket { to_self })
         };
+        let conn = self.admit(core, room, kind);
+        let it = &mut self.cores[core];
+        it.core.handle(self.now, Input::Upgrade { conn, target });
+        if random.one_in(2) {
+            self.drain(core);
+        }
+    }
+
+    /// One who publishes to a room by HTTP, and is no member of it.
+    pub fn connect_publisher(&mut self, random: &mut Random) {
+        let (core, room) = (
+            random.below(self.cores.len()),
+            random.below(self.rooms.len()),
+        );
+        self.admit(core, room, Kind::Publisher);
+    }
+
+    fn admit(&mut self, core: usize, room: usize, kind: Kind) -> ConnId {
         let it = &mut self.cores[core];
         let conn = it.core.admit(self.now).expect("there is room");
-        it.core.handle(self.now, Input::Upgrade { conn, target });
         it.clients.insert(key(conn), self.clients.len());
-        self.clients.push(Client::new(room, to_self));
+        self.clients.push(Client::new(room, kind));
         self.sockets.push(Socket {
             core,
             conn,
@@ -163,11 +186,52 @@ impl Node {
             is_blocked: false,
             unsent: Vec::new(),
             joined: false,
+            is_posting: false,
             is_ended: false,
         });
-        if random.one_in(2) {
-            self.drain(core);
+        conn
+    }
+
+    /// One of them publishes, if it does not wait for a verdict.
+    pub fn post(&mut self, random: &mut Random) {
+        let idle: Vec<_> = (0..self.sockets.len())
+            .filter(|&n| {
+                let socket = &self.sockets[n];
+                self.clients[n].kind == Kind::Publisher && !socket.is_posting && !socket.is_ended
+            })
+            .collect();
+        if idle.is_empty() {
+            return;
         }
+        let publisher = idle[random.below(idle.len())];
+        let client = &mut self.clients[publisher];
+        let payload = Client::payload(client.room, publisher, client.begun);
+        client.begun += 1;
+        let room = self.rooms[client.room].clone();
+        let socket = &mut self.sockets[publisher];
+        socket.is_posting = true;
+        let conn = socket.conn;
+        let core = &mut self.cores[socket.core].core;
+        core.handle(self.now, Input::RequestBegun { conn });
+        core.handle(
+            self.now,
+            Input::BodyReceived {
+                conn,
+                bytes: payload.len(),
+            },
+        );
+        core.handle(
+            self.now,
+            Input::Publish {
+                conn,
+                room,
+                publication: Box::new(Publication {
+                    kind: PayloadKind::Binary,
+                    payload: payload.into(),
+                    exclude: None,
+                }),
+            },
+        );
     }
 
     fn any_joined(&self, random: &mut Random) -> Option<usize> {
@@ -179,8 +243,21 @@ impl Node {
         (!joined.is_empty()).then(|| joined[random.below(joined.len())])
     }
 
+    /// A member that can publish.
+    fn any_talker(&self, random: &mut Random) -> Option<usize> {
+        let joined: Vec<_> = (0..self.sockets.len())
+            .filter(|&n| {
+                matches!(self.clients[n].kind, Kind::Socket { .. })
+                    && self.sockets[n].joined
+                    && !self.sockets[n].is_ended
+                    && !self.clients[n].is_closed
+            })
+            .collect();
+        (!joined.is_empty()).then(|| joined[random.below(joined.len())])
+    }
+
     pub fn publish(&mut self, random: &mut Random) {
-        let Some(publisher) = self.any_joined(random) else {
+        let Some(publisher) = self.any_talker(random) else {
             return;
         };
         let mut bytes = Vec::new();
@@ -229,7 +306,8 @@ impl Node {
         if socket.is_ended {
             return;
         }
-        if politely && socket.joined {
+        let is_socket = matches!(self.clients[client].kind, Kind::Socket { .. });
+        if politely && socket.joined && is_socket {
             socket.unsent.extend_from_slice(&masked(Opcode::Close, &[]));
             self.send_unsent(client);
         } else {
@@ -337,9 +415,12 @@ impl Node {
     /// Takes what a core has decided.
     fn drain(&mut self, index: usize) {
         while let Some((conn, verdict)) = self.cores[index].core.poll_verdict() {
-            assert_eq!(verdict, Verdict::Granted);
             let client = self.cores[index].clients[&key(conn)];
-            self.join(index, client);
+            match verdict {
+                Verdict::Granted => self.join(index, client),
+                Verdict::Published | Verdict::Busy => self.posted(index, client, verdict),
+                Verdict::NameCollision => panic!("the rooms have different ids"),
+            }
         }
         while let Some((conn, ending)) = self.cores[index].core.poll_close() {
             assert_eq!(ending, Ending::Shutdown, "nobody here breaks the protocol");
@@ -360,6 +441,18 @@ impl Node {
             }
             self.send_unsent(client);
         }
+    }
+
+    fn posted(&mut self, index: usize, client: usize, verdict: Verdict) {
+        let socket = &mut self.sockets[client];
+        socket.is_posting = false;
+        let conn = socket.conn;
+        if verdict == Verdict::Busy {
+            // Nothing of it was sent: the same message comes again.
+            self.clients[client].begun -= 1;
+        }
+        let core = &mut self.cores[index].core;
+        core.handle(self.now, Input::RequestDone { conn });
     }
 
     fn join(&mut self, index: usize, client: usize) {
@@ -438,6 +531,13 @@ impl Node {
         for (index, client) in self.clients.iter().enumerate() {
             let socket = &self.sockets[index];
             if socket.is_ended || client.is_closed {
+                continue;
+            }
+            if client.kind == Kind::Publisher {
+                assert!(
+                    !socket.is_posting,
+                    "client {index}: every message is answered"
+                );
                 continue;
             }
             assert!(socket.joined, "client {index}: every join is answered");

@@ -2,12 +2,28 @@
 
 use std::collections::HashMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use ringmain_proto::ws::{Event, Opcode, Parser, ParserSettings, Role};
+
+/// How a client speaks with the node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A member by WebSocket.
+    Socket { to_self: bool },
+    /// A member by an event stream, which only listens.
+    Stream,
+    /// One that publishes by HTTP, and hears nothing.
+    Publisher,
+}
 
 /// A client of the node under test.
 pub struct Client {
     pub room: usize,
-    pub to_self: bool,
+    pub kind: Kind,
+    /// An event of which not all has come.
+    event: Vec<u8>,
     parser: Parser,
     /// What is still to come of the HTTP response.
     response: &'static [u8],
@@ -24,10 +40,11 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(room: usize, to_self: bool) -> Self {
+    pub fn new(room: usize, kind: Kind) -> Self {
         Client {
             room,
-            to_self,
+            kind,
+            event: Vec::new(),
             parser: Parser::new(),
             response: crate::node::RESPONSE,
             received: HashMap::new(),
@@ -64,6 +81,9 @@ impl Client {
             "the response comes first"
         );
         self.response = &self.response[head..];
+        if self.kind == Kind::Stream {
+            return self.read_stream(&bytes);
+        }
         let settings = ParserSettings {
             role: Role::Client,
             message_bytes_max: 1 << 20,
@@ -81,6 +101,23 @@ impl Client {
                 Some(Event::Pong(_)) | None => {}
             }
             rest = left;
+        }
+    }
+
+    fn read_stream(&mut self, bytes: &[u8]) {
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            self.event.extend_from_slice(line);
+            if !self.event.ends_with(b"\n\n") {
+                continue;
+            }
+            let event = String::from_utf8(std::mem::take(&mut self.event)).expect("text");
+            let is_control = event.starts_with(':') || event.starts_with("retry: ");
+            if let Some(data) = event.strip_prefix("event: ringmain.binary\ndata: ") {
+                let payload = STANDARD.decode(data.trim_end()).expect("base64");
+                self.message(&payload);
+            } else {
+                assert!(is_control, "{event:?}");
+            }
         }
     }
 
@@ -116,7 +153,7 @@ impl Client {
     /// join was confirmed, to the last.
     pub fn check(&self, publisher: usize, begun: u32, is_self: bool) {
         let received = self.received.get(&publisher);
-        if is_self && !self.to_self {
+        if is_self && self.kind != (Kind::Socket { to_self: true }) {
             assert!(received.is_none(), "its own messages do not come back");
             return;
         }

@@ -11,7 +11,10 @@ use ringmain_core::{
 };
 use ringmain_proto::ws::encode::write_masked_frame;
 use ringmain_proto::ws::{Event, Opcode, Parser, ParserSettings, Role};
-use ringmain_router::{Generation, Moment, PeerId, RoomKey, RoomName, ShardFrame};
+use ringmain_router::placement::home_shard;
+use ringmain_router::{
+    Generation, Holding, Moment, PayloadKind, PeerId, Publication, RoomKey, RoomName, ShardFrame,
+};
 
 /// What a client has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub struct Socket {
     pub takes: usize,
     is_blocked: bool,
     writes: usize,
+    /// What an event stream's client has got; none of it is WebSocket.
+    stream: Option<String>,
 }
 
 /// Under which the core hashes room names.
@@ -48,6 +53,8 @@ pub struct One {
     pub sockets: HashMap<ConnId, Socket>,
     /// Frames for other shards that their lanes have taken.
     pub sent: Vec<(PeerId, ShardFrame)>,
+    /// What was decided of messages that came by HTTP.
+    pub verdicts: Vec<(ConnId, Verdict)>,
     /// The other shards' lanes take no publications.
     pub lanes_are_full: bool,
     /// When the writes of the next turns are made, where a test is about lags.
@@ -93,6 +100,7 @@ impl One {
             now: Tick(0),
             sockets: HashMap::new(),
             sent: Vec::new(),
+            verdicts: Vec::new(),
             lanes_are_full: false,
             sent_at: None,
         }
@@ -109,10 +117,82 @@ impl One {
         })
     }
 
+    /// A member that listens to an event stream.
+    pub fn stream(&mut self, room: &str) -> ConnId {
+        self.open(Target::Events {
+            room: RoomName::new(room.as_bytes()).unwrap(),
+        })
+    }
+
+    /// What an event stream's client has got since the last call.
+    pub fn events(&mut self, conn: ConnId) -> String {
+        let stream = &mut self.sockets.get_mut(&conn).unwrap().stream;
+        std::mem::take(stream.as_mut().unwrap())
+    }
+
+    /// A connection that publishes by HTTP.
+    pub fn publisher(&mut self) -> ConnId {
+        let conn = self.core.admit(self.now).unwrap();
+        self.sockets.insert(conn, Socket::default());
+        conn
+    }
+
+    pub fn post(&mut self, conn: ConnId, room: &str, text: &str) {
+        let room = RoomName::new(room.as_bytes()).unwrap();
+        let publication = Publication {
+            kind: PayloadKind::Text,
+            payload: Bytes::copy_from_slice(text.as_bytes()),
+            exclude: None,
+        };
+        let bytes = text.len();
+        for input in [
+            Input::RequestBegun { conn },
+            Input::BodyReceived { conn, bytes },
+            Input::Publish {
+                conn,
+                room,
+                publication: Box::new(publication),
+            },
+        ] {
+            self.core.handle(self.now, input);
+        }
+    }
+
+    /// The name of a room whose home is another of so many shards.
+    pub fn room_of_another(shards: usize) -> String {
+        let is_elsewhere = |name: &String| {
+            let name = RoomName::new(name.as_bytes()).unwrap();
+            home_shard(RoomKey::new(SECRET).id(&name), shards) != PeerId::shard(0).unwrap()
+        };
+        let names = (0..).map(|n| format!("room-{n}"));
+        names.into_iter().find(is_elsewhere).unwrap()
+    }
+
+    /// A member to be, whose room's home is another shard.
+    pub fn pending_member(&mut self, room: &str) -> ConnId {
+        let conn = self.publisher();
+        let target = Target::Raw {
+            room: RoomName::new(room.as_bytes()).unwrap(),
+            to_self: false,
+        };
+        self.core.handle(self.now, Input::Upgrade { conn, target });
+        self.turn();
+        conn
+    }
+
+    /// What was decided since the last call.
+    pub fn verdicts(&mut self) -> Vec<(ConnId, Verdict)> {
+        std::mem::take(&mut self.verdicts)
+    }
+
     /// Opens a connection whose upgrade needs no other shard.
     pub fn open(&mut self, target: Target) -> ConnId {
         let conn = self.core.admit(self.now).unwrap();
-        self.sockets.insert(conn, Socket::default());
+        let socket = Socket {
+            stream: matches!(target, Target::Events { .. }).then(String::new),
+            ..Socket::default()
+        };
+        self.sockets.insert(conn, socket);
         self.core.handle(self.now, Input::Upgrade { conn, target });
         self.turn();
         assert!(
@@ -201,7 +281,11 @@ impl One {
             self.sent_at
         });
         while let Some((conn, verdict)) = self.core.poll_verdict() {
-            assert_eq!(verdict, Verdict::Granted);
+            if verdict != Verdict::Granted {
+                self.verdicts.push((conn, verdict));
+                self.core.handle(self.now, Input::RequestDone { conn });
+                continue;
+            }
             self.core.handle(
                 self.now,
                 Input::Respond {
@@ -271,14 +355,14 @@ impl One {
             name,
             from,
             generation,
-            member,
+            holding,
         } = frame
         else {
             unreachable!()
         };
         let mut table = ringmain_router::HomeTable::new(home);
-        table.interest(room, &name, peer, Generation(1), true);
-        table.interest(room, &name, from, generation, member);
+        table.interest(room, &name, peer, Generation(1), Holding::Member);
+        table.interest(room, &name, from, generation, holding);
         let core = &mut self.core;
         let now = self.now;
         while table.poll_answer(|to, frame| {
@@ -293,6 +377,10 @@ impl One {
 
 impl Socket {
     fn read(&mut self, mut bytes: Vec<u8>) {
+        if let Some(stream) = &mut self.stream {
+            stream.push_str(&String::from_utf8(bytes).expect("events are text"));
+            return;
+        }
         let settings = ParserSettings {
             role: Role::Client,
             message_bytes_max: 1 << 26,

@@ -1,6 +1,7 @@
 //! What one core promises, under virtual time and without sockets.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
+mod by_http;
 mod drain;
 mod harness;
 mod lifetime;
@@ -17,7 +18,7 @@ use ringmain_router::{
     Generation, PayloadKind, PeerId, Publication, RoomKey, RoomName, ShardFrame,
 };
 
-const SECOND: u64 = 1_000;
+pub(crate) const SECOND: u64 = 1_000;
 
 #[test]
 fn pipelined_messages_are_answered_in_one_write() {

@@ -1,0 +1,200 @@
+//! Messages that are published by HTTP: by connections that are members of no room.
+//!
+//! A publisher holds the room, without counting among those with members, from its request until its message is on
+//! its way. A room that this shard has no cell of is asked for at home, and the message waits for the answer; so it
+//! does while the room, or a shard that it goes to, takes no more. Nothing of it is sent before all can take it, and
+//! after a while it is refused instead.
+
+use ringmain_router::{Publication, RoomName};
+
+use super::{Ending, ShardCore, Verdict};
+use crate::ConnId;
+use crate::connection::{Pause, Stage};
+use crate::limits::{MEMORY_REFUSE_PERCENT, POST_WAIT_MS};
+use crate::room::RoomKey;
+use crate::tick::Tick;
+
+/// What one connection publishes by HTTP.
+#[derive(Debug, Default)]
+pub(super) struct Post {
+    /// Bytes of the body that have come in.
+    body_bytes: usize,
+    /// The message and its room, once it is whole.
+    publication: Option<(RoomKey, Publication)>,
+}
+
+impl ShardCore {
+    /// Whether there is memory for the body of a request.
+    pub fn takes_bodies(&self) -> bool {
+        self.meter.bytes() <= self.limits.memory_bytes_max / 100 * MEMORY_REFUSE_PERCENT
+    }
+
+    /// A request has begun: it has its time to come in whole.
+    pub(super) fn request_begun(&mut self, now: Tick, conn: ConnId) {
+        if let Some(connection) = self.connections.get_mut(conn)
+            && connection.stage == Stage::Http
+            && !connection.finishing
+        {
+            connection.reason = None;
+            self.wheel
+                .set(conn.index, now.plus(self.limits.handshake_ms));
+        }
+    }
+
+    /// A request is answered: the next one may follow.
+    pub(super) fn request_done(&mut self, now: Tick, conn: ConnId) {
+        self.forget_post(conn);
+        if let Some(connection) = self.connections.get_mut(conn)
+            && connection.stage == Stage::Http
+            && !connection.finishing
+        {
+            connection
+                .reason
+                .get_or_insert(crate::CloseReason::RequestDone);
+            self.wheel
+                .set(conn.index, now.plus(self.limits.keep_alive_ms));
+        }
+    }
+
+    pub(super) fn body_received(&mut self, conn: ConnId, bytes: usize) {
+        if self.connections.get(conn).is_some() {
+            self.posts.entry(conn).or_default().body_bytes += bytes;
+            self.meter.hold(bytes);
+            self.stats.bytes_in.add(bytes as u64);
+        }
+    }
+
+    /// Takes a whole message of a connection that is no member.
+    pub(super) fn post(
+        &mut self,
+        now: Tick,
+        conn: ConnId,
+        name: &RoomName,
+        mut publication: Publication,
+    ) {
+        publication.began = self.moment;
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
+        if connection.stage != Stage::Http {
+            // It was closed while the request was on its way: who waits for a verdict is told again.
+            self.closes.push_back((conn, Ending::Shutdown));
+            return;
+        }
+        connection.stage = Stage::Publishing;
+        self.wheel.set(conn.index, now.plus(POST_WAIT_MS));
+        self.stats.messages_in.add(1);
+        let Some(key) = self.room_named(name) else {
+            return self.answer_post(now, conn, Verdict::NameCollision);
+        };
+        self.posts.entry(conn).or_default().publication = Some((key, publication));
+        self.publish_post(now, conn);
+        self.update_interest(key);
+    }
+
+    /// Publishes what a connection waits to publish, or lets it wait for what is lacking. The caller looks after the
+    /// room's interest.
+    pub(super) fn publish_post(&mut self, now: Tick, conn: ConnId) {
+        let post = self.posts.get_mut(&conn);
+        let Some((key, publication)) = post.and_then(|post| post.publication.take()) else {
+            return;
+        };
+        let is_held = self
+            .rooms
+            .get(key)
+            .is_some_and(|room| room.interest.cell().is_some());
+        let pause = self.room_pause(key);
+        if is_held && pause.is_none() {
+            self.publish(now, key, publication);
+            return self.answer_post(now, conn, Verdict::Published);
+        }
+        if let Some(post) = self.posts.get_mut(&conn) {
+            post.publication = Some((key, publication));
+        }
+        if let Some(room) = self.rooms.get_mut(key) {
+            room.publishers.push(conn);
+        }
+        if let Some(pause) = pause {
+            self.pause_post(conn, key, pause);
+        }
+    }
+
+    fn pause_post(&mut self, conn: ConnId, key: RoomKey, pause: Pause) {
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
+        connection.pause = Some(pause);
+        self.stats.publishers_paused.add(1);
+        match (pause, self.rooms.get_mut(key)) {
+            (Pause::Room, Some(room)) => room.paused.push(conn),
+            (Pause::Outgoing(peer), _) => self.outgoing[peer.index()].paused.push(conn),
+            _ => {}
+        }
+    }
+
+    /// There may be room for what a connection waits to publish.
+    pub(super) fn resume_post(&mut self, now: Tick, conn: ConnId) {
+        let post = self.posts.get(&conn);
+        let Some(&(key, _)) = post.and_then(|post| post.publication.as_ref()) else {
+            return;
+        };
+        if let Some(room) = self.rooms.get_mut(key) {
+            room.publishers.retain(|&publisher| publisher != conn);
+        }
+        self.publish_post(now, conn);
+        self.update_interest(key);
+    }
+
+    /// A message has waited as long as it may: nothing of it was sent, and nothing will be.
+    pub(super) fn give_up_post(&mut self, now: Tick, conn: ConnId) {
+        self.stats.http_publications_refused.add(1);
+        self.forget_post(conn);
+        self.answer_post(now, conn, Verdict::Busy);
+    }
+
+    pub(super) fn answer_post(&mut self, now: Tick, conn: ConnId, verdict: Verdict) {
+        if verdict == Verdict::Published {
+            self.stats.http_publications.add(1);
+        }
+        self.forget_post(conn);
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
+        connection.stage = Stage::Http;
+        connection.pause = None;
+        self.wheel
+            .set(conn.index, now.plus(self.limits.handshake_ms));
+        self.verdicts.push_back((conn, verdict));
+    }
+
+    /// Lets go of what a connection was to publish, wherever it waits.
+    pub(super) fn forget_post(&mut self, conn: ConnId) {
+        if self.posts.is_empty() {
+            return;
+        }
+        let Some(post) = self.posts.remove(&conn) else {
+            return;
+        };
+        self.meter.release(post.body_bytes);
+        let Some((key, _)) = post.publication else {
+            return;
+        };
+        let pause = self
+            .connections
+            .get_mut(conn)
+            .and_then(|connection| connection.pause.take());
+        if let Some(Pause::Outgoing(peer)) = pause {
+            self.outgoing[peer.index()].paused.retain(|&c| c != conn);
+        }
+        if let Some(room) = self.rooms.get_mut(key) {
+            room.publishers.retain(|&publisher| publisher != conn);
+            room.paused.retain(|&paused| paused != conn);
+        }
+        self.update_interest(key);
+    }
+
+    /// Bytes of a request's body that wait here.
+    pub(super) fn posted_bytes(&self, conn: ConnId) -> usize {
+        self.posts.get(&conn).map_or(0, |post| post.body_bytes)
+    }
+}
