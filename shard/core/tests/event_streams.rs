@@ -42,6 +42,7 @@ fn encoded(kind: PayloadKind, payload: &[u8]) -> String {
         kind,
         payload: Bytes::copy_from_slice(payload),
         exclude: None,
+        began: None,
     };
     String::from_utf8(event(&publication)).unwrap()
 }

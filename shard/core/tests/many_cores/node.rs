@@ -229,6 +229,7 @@ impl Node {
                     kind: PayloadKind::Binary,
                     payload: payload.into(),
                     exclude: None,
+                    began: None,
                 }),
             },
         );

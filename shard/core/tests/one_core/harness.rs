@@ -143,6 +143,7 @@ impl One {
             kind: PayloadKind::Text,
             payload: Bytes::copy_from_slice(text.as_bytes()),
             exclude: None,
+            began: None,
         };
         let bytes = text.len();
         for input in [
