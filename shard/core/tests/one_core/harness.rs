@@ -124,6 +124,7 @@ impl One {
                 conn,
                 room,
                 publication: Box::new(publication),
+                lane_frames: 0,
             },
         ] {
             self.core.handle(self.now, input);
