@@ -95,8 +95,10 @@ impl Reloader {
         let plan = self.plan.renewed(&settings, &Host::ask()?)?;
         let policy = Arc::new(policy(&settings, &plan)?);
         let change = |key: &&Key| Change::of(key, &self.settings, &wanted);
+        let sections = self.settings.sections.changes(&wanted.sections);
+        let sections = sections.map(|(key, old, new)| Change { key, old, new });
         Ok(Renewal {
-            applied: applied.iter().map(change).collect(),
+            applied: applied.iter().map(change).chain(sections).collect(),
             postponed: postponed.iter().map(change).collect(),
             settings,
             plan,
@@ -136,7 +138,6 @@ fn changed(old: &Settings, new: &Settings) -> impl Iterator<Item = &'static Key>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::keys::Allowed;
     use crate::config::value::ByteSize;
     use crate::config::{Config, Layer};
     use std::path::PathBuf;
@@ -168,17 +169,19 @@ mod tests {
             if elsewhere.contains(&key.name) {
                 continue;
             }
-            assert!(
-                matches!(key.allowed, Allowed::Number(_)),
-                "{}: say below how to change it",
-                key.name
-            );
             let now = (key.show)(&default);
             let other = match key.name {
                 "memory_bytes_max" => "64MiB".to_owned(),
-                _ => match now.parse::<ByteSize>() {
+                "queue_bytes_max" | "tcp_notsent_bytes_max" => "8KiB".to_owned(),
+                "slow_consumer" => "keep_latest".to_owned(),
+                "origins" => "https://a.example".to_owned(),
+                "origin_missing" => "refuse".to_owned(),
+                name => match now.parse::<ByteSize>() {
                     Ok(ByteSize(size)) => (size + 1).to_string(),
-                    Err(_) => (now.parse::<f64>().unwrap() + 1.0).to_string(),
+                    Err(_) => match now.parse::<f64>() {
+                        Ok(number) => (number + 1.0).to_string(),
+                        Err(_) => panic!("{name}: say above how to change it"),
+                    },
                 },
             };
             assert_ne!(
@@ -188,6 +191,24 @@ mod tests {
                 key.name
             );
         }
+    }
+
+    #[test]
+    fn changed_sections_are_told() {
+        let path =
+            std::env::temp_dir().join(format!("ringmain-sections-{}.toml", std::process::id()));
+        std::fs::write(
+            &path,
+            "[[rooms]]\nmatch = \"a:*\"\nslow_consumer = \"keep_latest\"\n",
+        )
+        .unwrap();
+        let settings = Config::merge(&[Layer::file(&path).unwrap()])
+            .unwrap()
+            .settings;
+        std::fs::remove_file(&path).unwrap();
+        let renewal = reloader(settings).read().unwrap();
+        let told: Vec<_> = renewal.applied.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["[[rooms]]: 1 table -> 0 tables"]);
     }
 
     #[test]

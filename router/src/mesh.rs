@@ -239,6 +239,11 @@ impl MeshPort {
         inbox.room_made.store(false, Ordering::Relaxed);
     }
 
+    /// Frames that wait in the shard's own data lane.
+    pub fn waiting_frames(&self) -> usize {
+        self.data.len()
+    }
+
     /// Payload bytes that wait in the shard's own data lane.
     pub fn waiting_bytes(&self) -> usize {
         self.inbox().data_bytes.load(Ordering::Relaxed)

@@ -14,7 +14,7 @@ use ringmain_core::limits::{TURN_FRAMES_MAX, TURN_WRITES_MAX};
 use ringmain_core::{
     ConnId, Ending, Input, Refusal, ShardCore, ShardStats, Tick, Verdict, Write, WriteOutcome,
 };
-use ringmain_router::{Lane, MeshPort, Moment, ShardFrame};
+use ringmain_router::{Lane, MeshPort, Moment, Publication, RoomName, ShardFrame};
 use ringmain_rt::{Backend, BatchSender, Listener, Next, Sending, Socket, Turns};
 
 use crate::http::Exchanges;
@@ -404,7 +404,19 @@ impl Shell {
         }
     }
 
-    /// Waits for an upgrade to be decided; `None` if the connection is closed instead.
+    /// Publishes a message of a connection that is no member; [`verdict`](Self::verdict) tells what came of it.
+    pub fn publish(&self, conn: ConnId, room: RoomName, publication: Publication) {
+        let lane_frames = self.port.borrow().waiting_frames();
+        let input = Input::Publish {
+            conn,
+            room,
+            publication: Box::new(publication),
+            lane_frames,
+        };
+        self.turn(|core, now| core.handle(now, input));
+    }
+
+    /// Waits for a request to be decided; `None` if the connection is closed instead.
     pub async fn verdict(&self, conn: ConnId) -> Option<Verdict> {
         wait(&self.verdicts, conn).await
     }

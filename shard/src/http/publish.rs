@@ -45,14 +45,7 @@ pub async fn publish(
         began: None,
     };
     let name = room.clone();
-    shell.turn(|core, now| {
-        let input = Input::Publish {
-            conn,
-            room,
-            publication: Box::new(publication),
-        };
-        core.handle(now, input);
-    });
+    shell.publish(conn, room, publication);
     match shell.verdict(conn).await {
         Some(Verdict::Published) => {
             let id = shell.publication_id();

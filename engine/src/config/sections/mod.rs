@@ -65,6 +65,17 @@ impl Sections {
         true
     }
 
+    /// The sections that are not what they are in `new`: name, and the old and new number of tables.
+    pub fn changes(&self, new: &Sections) -> impl Iterator<Item = (&'static str, String, String)> {
+        let count = |tables: usize| match tables {
+            1 => "1 table".to_owned(),
+            _ => format!("{tables} tables"),
+        };
+        let rooms = (self.rooms != new.rooms)
+            .then(|| ("[[rooms]]", count(self.rooms.len()), count(new.rooms.len())));
+        rooms.into_iter()
+    }
+
     /// Each section's example, as comments for a file.
     pub fn examples() -> String {
         let comment = |line: &str| format!("# {line}\n").replace("# \n", "#\n");

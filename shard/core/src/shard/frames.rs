@@ -69,5 +69,6 @@ impl ShardCore {
             };
             self.send_publications(now, peer, &mut send);
         }
+        self.answer_posts_that_left(now);
     }
 }

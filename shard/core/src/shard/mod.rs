@@ -105,6 +105,9 @@ pub enum Input<'a> {
         room: RoomName,
         /// The message. Boxed, so that the inputs that come more often stay small.
         publication: Box<Publication>,
+        /// Frames in the shard's own data lane. They have their turn first: among them may be a message whose request was
+        /// answered, by another shard, before this one was sent.
+        lane_frames: usize,
     },
     /// A request is answered, and another may follow.
     RequestDone {
@@ -216,6 +219,9 @@ pub enum Ending {
 #[derive(Debug, Default)]
 struct Outgoing {
     frames: VecDeque<ShardFrame>,
+    /// Frames that ever were in the queue, and those that have left it.
+    pushed: u64,
+    left: u64,
     /// When the lane last took a frame, or the oldest of these began to wait.
     moved: Tick,
     /// Connections that are not read until half of the frames are sent.
@@ -261,6 +267,10 @@ pub struct ShardCore {
     outgoing_full: u64,
     /// Messages of connections that are no members. Few connections have one.
     posts: HashMap<ConnId, posts::Post>,
+    /// Those whose message waits for frames that were in the data lane before it, in their order.
+    posts_behind: VecDeque<ConnId>,
+    /// Those whose message waits, in part, for room in a lane.
+    posts_leaving: Vec<posts::Leaving>,
     event_streams: usize,
     /// A publication from another shard whose room takes no more at present.
     stalled: Option<(RoomId, Generation, Arc<Publication>)>,
@@ -327,6 +337,8 @@ impl ShardCore {
             outgoing: (0..shards).map(|_| Outgoing::default()).collect(),
             outgoing_full: 0,
             posts: HashMap::default(),
+            posts_behind: VecDeque::new(),
+            posts_leaving: Vec::new(),
             event_streams: 0,
             stalled: None,
             prompt: VecDeque::new(),
@@ -382,7 +394,8 @@ impl ShardCore {
                 conn,
                 room,
                 publication,
-            } => self.post(now, conn, &room, *publication),
+                lane_frames,
+            } => self.post(now, conn, &room, *publication, lane_frames),
             Input::RequestDone { conn } => self.request_done(now, conn),
             Input::HttpDone { conn } => self.http_done(now, conn, CloseReason::RequestDone),
             Input::HttpFailed { conn } => self.http_done(now, conn, CloseReason::BadRequest),
@@ -398,6 +411,7 @@ impl ShardCore {
     }
 
     fn turn(&mut self, now: Tick, lane_bytes: usize) {
+        self.publish_posts_behind(now);
         self.resume(now);
         self.fire_timers(now);
         self.drain_some(now);

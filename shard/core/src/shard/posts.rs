@@ -4,8 +4,12 @@
 //! its way. A room that this shard has no cell of is asked for at home, and the message waits for the answer; so it
 //! does while the room, or a shard that it goes to, takes no more. Nothing of it is sent before all can take it, and
 //! after a while it is refused instead.
+//!
+//! It is answered once it lies in the lane of every shard that it goes to, and before its turn comes what lies in this
+//! shard's own lane. So a message that is sent after another was answered arrives after it, whichever shards took them: a
+//! client need not keep to one connection.
 
-use ringmain_router::{Publication, RoomName};
+use ringmain_router::{PeerId, Publication, RoomName};
 
 use super::{Ending, ShardCore, Verdict};
 use crate::ConnId;
@@ -21,6 +25,16 @@ pub(super) struct Post {
     body_bytes: usize,
     /// The message and its room, once it is whole.
     publication: Option<(RoomKey, Publication)>,
+    /// How many data frames are taken in, counted from the start, before it has its turn; `None` once it has it.
+    after_frames: Option<u64>,
+}
+
+/// A published message that is answered once it has left for all shards.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    conn: ConnId,
+    /// Its place in the queue of each of these shards.
+    places: Vec<(PeerId, u64)>,
 }
 
 impl ShardCore {
@@ -71,6 +85,7 @@ impl ShardCore {
         conn: ConnId,
         name: &RoomName,
         mut publication: Publication,
+        lane_frames: usize,
     ) {
         publication.began = self.moment;
         let Some(connection) = self.connections.get_mut(conn) else {
@@ -87,7 +102,14 @@ impl ShardCore {
         let Some(key) = self.room_named(name) else {
             return self.answer_post(now, conn, Verdict::NameCollision);
         };
-        self.posts.entry(conn).or_default().publication = Some((key, publication));
+        let after_frames = self.stats.mesh_data_frames_in.get() + lane_frames as u64;
+        let is_behind = !self.has_taken(after_frames);
+        let post = self.posts.entry(conn).or_default();
+        post.publication = Some((key, publication));
+        if is_behind {
+            post.after_frames = Some(after_frames);
+            self.posts_behind.push_back(conn);
+        }
         self.publish_post(now, conn);
         self.update_interest(key);
     }
@@ -95,8 +117,11 @@ impl ShardCore {
     /// Publishes what a connection waits to publish, or lets it wait for what is lacking. The caller looks after the
     /// room's interest.
     pub(super) fn publish_post(&mut self, now: Tick, conn: ConnId) {
-        let post = self.posts.get_mut(&conn);
-        let Some((key, publication)) = post.and_then(|post| post.publication.take()) else {
+        let Some(post) = self.posts.get_mut(&conn) else {
+            return;
+        };
+        let has_turn = post.after_frames.is_none();
+        let Some((key, publication)) = post.publication.take() else {
             return;
         };
         let is_held = self
@@ -104,9 +129,9 @@ impl ShardCore {
             .get(key)
             .is_some_and(|room| room.interest.cell().is_some());
         let pause = self.room_pause(key);
-        if is_held && pause.is_none() {
-            self.publish(now, key, publication);
-            return self.answer_post(now, conn, Verdict::Published);
+        if is_held && has_turn && pause.is_none() {
+            let others = self.publish(now, key, publication);
+            return self.leave_post(now, conn, others);
         }
         if let Some(post) = self.posts.get_mut(&conn) {
             post.publication = Some((key, publication));
@@ -114,8 +139,70 @@ impl ShardCore {
         if let Some(room) = self.rooms.get_mut(key) {
             room.publishers.push(conn);
         }
-        if let Some(pause) = pause {
+        // Whoever has no turn yet is seen to when it has.
+        if let Some(pause) = pause.filter(|_| has_turn) {
             self.pause_post(conn, key, pause);
+        }
+    }
+
+    /// Whether as many data frames were taken in, and are with their rooms.
+    fn has_taken(&self, after_frames: u64) -> bool {
+        self.stats.mesh_data_frames_in.get() >= after_frames && self.stalled.is_none()
+    }
+
+    /// Goes on with messages whose turn has come.
+    pub(super) fn publish_posts_behind(&mut self, now: Tick) {
+        while let Some(&conn) = self.posts_behind.front() {
+            let after_frames = self.posts.get(&conn).and_then(|post| post.after_frames);
+            if after_frames.is_some_and(|frames| !self.has_taken(frames)) {
+                return;
+            }
+            self.posts_behind.pop_front();
+            if let Some(post) = self.posts.get_mut(&conn) {
+                post.after_frames = None;
+            }
+            self.resume_post(now, conn);
+        }
+    }
+
+    /// Answers a message that was published, or does so when it has left.
+    fn leave_post(&mut self, now: Tick, conn: ConnId, others: u64) {
+        let place = |peer: PeerId| Some((peer, self.outgoing.get(peer.index())?.pushed));
+        let places: Vec<_> = PeerId::in_mask(others).filter_map(place).collect();
+        if places.is_empty() {
+            return self.answer_post(now, conn, Verdict::Published);
+        }
+        self.posts_leaving.push(Leaving { conn, places });
+    }
+
+    /// Answers the messages that lie in all lanes that they go to. Bounded by what may wait for lanes.
+    pub(super) fn answer_posts_that_left(&mut self, now: Tick) {
+        if self.posts_leaving.is_empty() {
+            return;
+        }
+        let outgoing = &self.outgoing;
+        let has_left = |leaving: &mut Leaving| {
+            let places = &leaving.places;
+            places
+                .iter()
+                .all(|&(peer, place)| outgoing[peer.index()].left >= place)
+        };
+        let left: Vec<_> = self.posts_leaving.extract_if(.., has_left).collect();
+        for leaving in left {
+            self.answer_left_post(now, leaving.conn);
+        }
+    }
+
+    /// Unless it was answered when its time was over.
+    fn answer_left_post(&mut self, now: Tick, conn: ConnId) {
+        let connection = self.connections.get(conn);
+        let waits = connection.is_some_and(|connection| connection.stage == Stage::Publishing)
+            && self
+                .posts
+                .get(&conn)
+                .is_some_and(|post| post.publication.is_none());
+        if waits {
+            self.answer_post(now, conn, Verdict::Published);
         }
     }
 
@@ -145,8 +232,17 @@ impl ShardCore {
         self.update_interest(key);
     }
 
-    /// A message has waited as long as it may: nothing of it was sent, and nothing will be.
+    /// A message has waited as long as it may: nothing of it was sent, and nothing will be. One that was published and
+    /// only waits for room in a lane is on its way.
     pub(super) fn give_up_post(&mut self, now: Tick, conn: ConnId) {
+        if self
+            .posts
+            .get(&conn)
+            .is_some_and(|post| post.publication.is_none())
+        {
+            self.posts_leaving.retain(|leaving| leaving.conn != conn);
+            return self.answer_post(now, conn, Verdict::Published);
+        }
         self.stats.http_publications_refused.add(1);
         self.forget_post(conn);
         self.answer_post(now, conn, Verdict::Busy);

@@ -15,21 +15,22 @@ use crate::tick::Tick;
 
 impl ShardCore {
     /// Takes a publication of a local member. The caller has seen that the room and the shards it
-    /// goes to take one more.
-    pub(super) fn publish(&mut self, now: Tick, key: RoomKey, publication: Publication) {
+    /// goes to take one more. Returns the mask of those shards.
+    pub(super) fn publish(&mut self, now: Tick, key: RoomKey, publication: Publication) -> u64 {
         let Some(room) = self.rooms.get(key) else {
-            return;
+            return 0;
         };
         let Some(cell) = room.interest.cell() else {
             debug_assert!(
                 false,
                 "a member publishes to a room that home has not granted"
             );
-            return;
+            return 0;
         };
         let Audience { mask, generation } = cell.audience();
         let publication = Arc::new(publication);
-        for peer in PeerId::in_mask(mask & !self.me.bit()) {
+        let others = mask & !self.me.bit();
+        for peer in PeerId::in_mask(others) {
             let Some(outgoing) = self.outgoing.get_mut(peer.index()) else {
                 continue;
             };
@@ -42,11 +43,13 @@ impl ShardCore {
                 generation,
                 publication,
             });
+            outgoing.pushed += 1;
             if outgoing.frames.len() >= OUTGOING_FRAMES_MAX {
                 self.outgoing_full |= peer.bit();
             }
         }
         self.begin_fan_out(key, publication);
+        others
     }
 
     /// Begins the delivery of a publication to the members here.
@@ -122,6 +125,7 @@ impl ShardCore {
                 break;
             }
             outgoing.moved = now;
+            outgoing.left += 1;
             self.stats.mesh_data_frames_out.add(1);
         }
         self.outgoing_has_room(peer);
@@ -136,6 +140,7 @@ impl ShardCore {
             }
             let lost = outgoing.frames.len() as u64;
             outgoing.frames.clear();
+            outgoing.left += lost;
             self.stats.dropped(DropReason::LaneFull, lost);
             self.stats.room_gaps.add(lost);
             if let Some(peer) = PeerId::shard(index) {

@@ -204,6 +204,10 @@ impl Node {
             return;
         }
         let publisher = idle[random.below(idle.len())];
+        if random.one_in(2) {
+            // Clients have several connections, which different shards may have.
+            self.move_publisher(publisher, random.below(self.cores.len()));
+        }
         let client = &mut self.clients[publisher];
         let payload = Client::payload(client.room, publisher, client.begun);
         client.begun += 1;
@@ -211,7 +215,8 @@ impl Node {
         let socket = &mut self.sockets[publisher];
         socket.is_posting = true;
         let conn = socket.conn;
-        let core = &mut self.cores[socket.core].core;
+        let Core { core, port, .. } = &mut self.cores[socket.core];
+        let lane_frames = port.waiting_frames();
         core.handle(self.now, Input::RequestBegun { conn });
         core.handle(
             self.now,
@@ -231,8 +236,21 @@ impl Node {
                     exclude: None,
                     began: None,
                 }),
+                lane_frames,
             },
         );
+    }
+
+    fn move_publisher(&mut self, publisher: usize, to: usize) {
+        let Socket { core, conn, .. } = self.sockets[publisher];
+        let from = &mut self.cores[core];
+        from.core.handle(self.now, Input::Ended { conn });
+        from.clients.remove(&key(conn));
+        let it = &mut self.cores[to];
+        let conn = it.core.admit(self.now).expect("there is room");
+        it.clients.insert(key(conn), publisher);
+        self.sockets[publisher].core = to;
+        self.sockets[publisher].conn = conn;
     }
 
     fn any_joined(&self, random: &mut Random) -> Option<usize> {

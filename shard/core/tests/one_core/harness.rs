@@ -153,6 +153,7 @@ impl One {
                 conn,
                 room,
                 publication: Box::new(publication),
+                lane_frames: 0,
             },
         ] {
             self.core.handle(self.now, input);
