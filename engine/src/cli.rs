@@ -11,7 +11,7 @@ use ringmain_tuning::settings::{CONNECTIONS_DEFAULT, CONNECTIONS_MAX};
 use crate::config::Layer;
 use crate::config::cpus::CpuSelection;
 use crate::config::value::{
-    Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds,
+    Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds, Switch,
 };
 
 const EXAMPLES: &str = "\
@@ -20,6 +20,7 @@ Examples:
   ringmain --listen 0.0.0.0:8000 --admin off    serve everyone, without metrics
   ringmain --config ringmain.toml --shards 4    file < environment < flags
   RINGMAIN_HEARTBEAT_SECONDS=60 ringmain        every key can be set in the environment
+  ringmain --compression                        compress messages for clients that offer it
   ringmain config default > ringmain.toml       a file with all keys, explained
   ringmain config check --config ringmain.toml  what is wrong with it, or what it comes to
   ringmain doctor --connections 100000          whether this host can hold them, and what to change
@@ -221,6 +222,18 @@ pub struct ServeFlags {
     /// Silence after which a client is pinged [default: 25]
     #[arg(long, value_name = "SECONDS")]
     pub heartbeat_seconds: Option<Seconds>,
+    /// Compress messages for clients that offer it [default: off]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on")]
+    pub compression: Option<Switch>,
+    /// Shorter messages are sent as they are, such as 1KiB [default: 256]
+    #[arg(long, value_name = "SIZE")]
+    pub compression_bytes_min: Option<ByteSize>,
+    /// From 1, fast, to 9, small [default: 4]
+    #[arg(long, value_name = "NUMBER")]
+    pub compression_level: Option<Count>,
+    /// Messages refer to those before them; up to 64KiB a connection, compressed for each by itself [default: off]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on")]
+    pub compression_takeover: Option<Switch>,
     /// What is logged: a level, or levels by target [default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<LogFilter>,
@@ -251,6 +264,10 @@ impl ServeFlags {
             memory_bytes_max,
             backlog,
             heartbeat_seconds,
+            compression,
+            compression_bytes_min,
+            compression_level,
+            compression_takeover,
             log,
             log_format
         );
@@ -304,14 +321,15 @@ mod tests {
     fn every_flag_sets_its_key() {
         let arguments = "ringmain --listen [::1]:1 --admin off --shards 2 --cpus 0-1 --io epoll \
             --message-bytes-max 1MiB --connections-max 5 --memory-max 1GiB --backlog 6 \
-            --heartbeat-seconds 0.5 --log warn --log-format json";
+            --heartbeat-seconds 0.5 --log warn --log-format json --compression --compression-bytes-min 1KiB \
+            --compression-level 9 --compression-takeover=on";
         let cli = Cli::try_parse_from(arguments.split_whitespace()).unwrap();
         let config = Config::merge(&[cli.serve.layer()]).unwrap();
         let default = Settings::default();
         let changed = crate::config::keys::KEYS
             .iter()
             .filter(|key| (key.show)(&config.settings) != (key.show)(&default));
-        assert_eq!(changed.count(), 12);
+        assert_eq!(changed.count(), 16);
         assert_eq!(
             config.origin("memory_bytes_max").to_string(),
             "--memory-bytes-max"

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ringmain_core::limits::MESSAGE_BYTES_CEILING;
+use ringmain_proto::ws::deflate::WindowBits;
 use ringmain_router::SHARDS_MAX;
 
 use super::settings::Settings;
@@ -137,7 +138,7 @@ const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
 
 /// All keys, in the order in which they are shown.
-pub const KEYS: [Key; 18] = [
+pub const KEYS: [Key; 23] = [
     key!(
         listen,
         "Where clients connect. Port 0: any free one, named at start.",
@@ -217,6 +218,31 @@ pub const KEYS: [Key; 18] = [
         close_handshake_seconds,
         "Time that a client has to answer a close.",
         Seconds: 0.1, 600
+    ),
+    key!(
+        compression,
+        "Compress messages for clients that offer permessage-deflate. What is published to a room is compressed once a shard for all of its members.",
+        text: "on or off"
+    ),
+    key!(
+        compression_bytes_min,
+        "Shorter messages are sent as they are.",
+        Bytes: 1, MESSAGE_BYTES_CEILING
+    ),
+    key!(
+        compression_level,
+        "1 is fast; 9 makes messages smaller by some percent, and takes several times as long.",
+        Count: 1, 9
+    ),
+    key!(
+        compression_takeover,
+        "Let messages refer to those before them on the same connection. Short messages alike become half as long; but what is\npublished is then compressed for each member by itself, some 10 times as much work as with a window of 12 bits, and each\nsuch connection holds up to twice the window: 64KiB with 15 bits, 8KiB with 12, 1KiB with 9. All of them together take at\nmost a quarter of `memory_bytes_max`; further connections are compressed without.",
+        text: "on or off"
+    ),
+    key!(
+        compression_window_bits,
+        "The largest window: 2 to this power is how many bytes a message refers back. Less takes less memory, here and at the\nclient, and makes messages longer.",
+        Count: WindowBits::MIN.get(), WindowBits::MAX.get()
     ),
     key!(
         log,

@@ -2,13 +2,16 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use ringmain_core::Limits;
+use ringmain_core::{Compression, Limits};
+use ringmain_proto::ws::deflate::{Rules, WindowBits};
 use ringmain_rt::IoChoice;
 use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::cpus::CpuSelection;
-use super::value::{Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds};
+use super::value::{
+    Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds, Switch,
+};
 
 /// One field a key; [`KEYS`](super::keys::KEYS) says what each means and allows.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -31,6 +34,11 @@ pub struct Settings {
     pub heartbeat_seconds: Seconds,
     pub pong_wait_seconds: Seconds,
     pub close_handshake_seconds: Seconds,
+    pub compression: Switch,
+    pub compression_bytes_min: ByteSize,
+    pub compression_level: Count,
+    pub compression_takeover: Switch,
+    pub compression_window_bits: Count,
     pub log: LogFilter,
     pub log_format: LogFormat,
 }
@@ -56,6 +64,11 @@ impl Default for Settings {
             heartbeat_seconds: seconds(limits.heartbeat_ms),
             pong_wait_seconds: seconds(limits.pong_wait_ms),
             close_handshake_seconds: seconds(limits.close_handshake_ms),
+            compression: Switch(false),
+            compression_bytes_min: ByteSize(256),
+            compression_level: Count(4),
+            compression_takeover: Switch(false),
+            compression_window_bits: Count(u64::from(WindowBits::MAX.get())),
             log: LogFilter::level(LevelFilter::INFO),
             log_format: LogFormat::Text,
         }
@@ -75,6 +88,19 @@ impl Settings {
             pong_wait_ms: self.pong_wait_seconds.milliseconds(),
             close_handshake_ms: self.close_handshake_seconds.milliseconds(),
             memory_bytes_max,
+            compression: self.compression.0.then(|| self.compression()),
+        }
+    }
+
+    fn compression(&self) -> Compression {
+        Compression {
+            level: self.compression_level.0 as u8,
+            bytes_min: self.compression_bytes_min.0 as usize,
+            rules: Rules {
+                takeover: self.compression_takeover.0,
+                window: WindowBits::new(self.compression_window_bits.0 as u8)
+                    .unwrap_or(WindowBits::MAX),
+            },
         }
     }
 }

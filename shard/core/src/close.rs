@@ -30,6 +30,8 @@ pub enum CloseReason {
     RoomRefused,
     /// The engine is stopping.
     Stopping,
+    /// A compressed message could not be restored.
+    InvalidCompression,
 }
 
 /// What the catalogue says of a reason.
@@ -76,7 +78,7 @@ const fn entry(
 
 impl CloseReason {
     /// All reasons, in the order of their numbers.
-    pub const CATALOGUE: [CloseEntry; 13] = [
+    pub const CATALOGUE: [CloseEntry; 14] = [
         entry(
             CloseReason::PeerClosed,
             "peer_closed",
@@ -161,6 +163,13 @@ impl CloseReason {
             Some(1001),
             "server is stopping",
             Reconnect::Now,
+        ),
+        entry(
+            CloseReason::InvalidCompression,
+            "invalid_compression",
+            Some(1007),
+            "a compressed message cannot be inflated",
+            Reconnect::No,
         ),
     ];
 

@@ -8,6 +8,7 @@
 
 pub mod batch;
 pub mod close;
+pub mod compression;
 pub mod connection;
 pub mod dialect;
 pub mod encoded;
@@ -25,6 +26,7 @@ pub mod wheel;
 
 pub use batch::{Write, WriteOutcome};
 pub use close::CloseReason;
+pub use compression::Compression;
 pub use dialect::Target;
 pub use limits::Limits;
 pub use shard::{Ending, Input, Refusal, ShardConfig, ShardCore, Verdict};

@@ -116,6 +116,13 @@ shard_stats! {
     Counter mesh_control_frames_in "Control frames received from other shards";
     Counter room_gaps "Publications that a room's members on some other shard missed";
     Counter publishers_paused "Times a connection was not read for want of room downstream";
+    Counter deflated_messages "Messages compressed; a publication counts once for all members that share it";
+    Counter deflated_bytes_in "Bytes of these messages before compression";
+    Counter deflated_bytes_out "Bytes of these messages as they were sent";
+    Counter inflated_messages "Compressed messages received";
+    Counter inflated_bytes_in "Bytes of these messages as they were received";
+    Counter inflated_bytes_out "Bytes of these messages after decompression";
+    Gauge compression_context_bytes "Bytes that connections keep for compression with context takeover";
     Counter turns "Turns of the shard's loop";
     Counter turns_over_budget "Turns that left work for the next one";
 }

@@ -4,6 +4,7 @@
 //! socket operation of hyper's is in flight when it answers 101, and the client's first frame cannot
 //! vanish into one.
 
+mod compression;
 mod pipe;
 mod routes;
 
@@ -21,10 +22,13 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{Request, Response};
 use ringmain_core::{ConnId, Input, Target, Verdict};
+use ringmain_proto::ws::deflate::Agreement;
+use ringmain_proto::ws::handshake::Accept;
 use ringmain_rt::Socket;
 
 use crate::shell::{Reading, Shell};
 use pipe::Pipe;
+use routes::Plain;
 
 /// What came of a connection's HTTP.
 pub enum Outcome {
@@ -42,9 +46,17 @@ pub enum Outcome {
 /// What hyper's service and the connection's task tell each other.
 #[derive(Default)]
 struct Exchange {
-    asked: RefCell<Option<Target>>,
+    asked: RefCell<Option<Asked>>,
+    /// What compression the upgrade that was asked for has got.
+    compression: Cell<Option<Agreement>>,
     verdict: Cell<Option<Verdict>>,
     upgraded: Cell<bool>,
+}
+
+/// An upgrade that a request asks for.
+struct Asked {
+    target: Target,
+    compression: Option<Agreement>,
 }
 
 /// What the exchange goes on with.
@@ -65,7 +77,13 @@ pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> O
     let mut server = http1::Builder::new()
         .max_buf_size(head_bytes_max)
         .header_read_timeout(None)
-        .serve_connection(pipe.clone(), Routes(exchange.clone()));
+        .serve_connection(
+            pipe.clone(),
+            Routes {
+                exchange: exchange.clone(),
+                shell: shell.clone(),
+            },
+        );
     // Kept over several polls: a wait that is dropped stays in the ring until it completes.
     let mut readable = None;
     loop {
@@ -97,8 +115,8 @@ pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> O
             Step::Finished => break,
             Step::Outward => {
                 let asked = exchange.asked.take();
-                if let Some(target) = asked {
-                    shell.turn(|core, now| core.handle(now, Input::Upgrade { conn, target }));
+                if let Some(asked) = asked {
+                    exchange.compression.set(upgrade(shell, conn, asked));
                     let Some(verdict) = shell.verdict(conn).await else {
                         return Outcome::Ended;
                     };
@@ -133,8 +151,40 @@ pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> O
     Outcome::Upgraded { first_bytes }
 }
 
+/// Hands an upgrade in; returns what compression it has got.
+fn upgrade(shell: &Shell, conn: ConnId, asked: Asked) -> Option<Agreement> {
+    shell.turn(|core, now| {
+        let compression = asked.compression.map(|wanted| core.affordable(wanted));
+        let upgrade = Input::Upgrade {
+            conn,
+            target: asked.target,
+            compression,
+        };
+        core.handle(now, upgrade);
+        compression
+    })
+}
+
 /// hyper's service: routes a request, and lets an upgrade wait for its verdict.
-struct Routes(Rc<Exchange>);
+struct Routes {
+    exchange: Rc<Exchange>,
+    shell: Rc<Shell>,
+}
+
+impl Routes {
+    /// What a request asks for, and what answers its handshake.
+    fn asked(&self, request: &Request<Incoming>) -> Result<(Asked, Accept), Plain> {
+        let (target, accept) = routes::route(request)?;
+        let policy = self.shell.policy();
+        let compression =
+            compression::negotiate(request.headers(), policy.limits.compression.as_ref())?;
+        let asked = Asked {
+            target,
+            compression,
+        };
+        Ok((asked, accept))
+    }
+}
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, Infallible>>>>;
 
@@ -144,18 +194,19 @@ impl Service<Request<Incoming>> for Routes {
     type Future = Answer;
 
     fn call(&self, request: Request<Incoming>) -> Answer {
-        match routes::route(&request) {
+        match self.asked(&request) {
             Err(plain) => Box::pin(std::future::ready(Ok(plain.respond()))),
-            Ok((target, accept)) => {
-                let exchange = self.0.clone();
-                exchange.asked.replace(Some(target));
+            Ok((asked, accept)) => {
+                let exchange = self.exchange.clone();
+                exchange.asked.replace(Some(asked));
                 Box::pin(poll_fn(move |_| {
                     // No waker is kept: the task polls again once it has the verdict.
                     let Some(verdict) = exchange.verdict.take() else {
                         return Poll::Pending;
                     };
                     exchange.upgraded.set(verdict == Verdict::Granted);
-                    Poll::Ready(Ok(routes::upgrade_answer(verdict, &accept)))
+                    let compression = exchange.compression.get();
+                    Poll::Ready(Ok(routes::upgrade_answer(verdict, &accept, compression)))
                 }))
             }
         }

@@ -13,12 +13,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ringmain_proto::ws::deflate::Agreement;
 use ringmain_proto::ws::{ParserSettings, Role};
 use ringmain_router::room::RoomMap;
 use ringmain_router::{
     Generation, HomeTable, PeerId, Publication, RoomId, RoomKey as RoomSecret, ShardFrame,
 };
 
+use crate::compression::Codecs;
 use crate::connection::Connection;
 use crate::dialect::Target;
 use crate::limits::{
@@ -57,6 +59,8 @@ pub enum Input<'a> {
         conn: ConnId,
         /// Where it wants to go.
         target: Target,
+        /// How its messages are compressed, if at all; as [`ShardCore::affordable`] has it.
+        compression: Option<Agreement>,
     },
     /// Bytes of HTTP, to be sent before all else.
     Respond {
@@ -154,6 +158,7 @@ pub struct ShardCore {
     parser_settings: ParserSettings,
     stats: Arc<ShardStats>,
     meter: Meter,
+    codecs: Codecs,
     /// Payload bytes in the shard's own data lane, as of this turn.
     lane_bytes: usize,
 
@@ -210,6 +215,8 @@ impl ShardCore {
             stats,
         } = config;
         let parser_settings = parser_settings(&limits);
+        let meter = Meter::default();
+        let codecs = Codecs::new(limits.compression, meter.clone(), stats.clone());
         ShardCore {
             me,
             shards,
@@ -217,7 +224,8 @@ impl ShardCore {
             limits,
             parser_settings,
             stats,
-            meter: Meter::default(),
+            meter,
+            codecs,
             lane_bytes: 0,
             connections: Table::default(),
             sessions: Table::default(),
@@ -270,7 +278,11 @@ impl ShardCore {
     /// The one way in for all else. Drain the `poll_*` and [`send_frames`](Self::send_frames) after it.
     pub fn handle(&mut self, now: Tick, input: Input<'_>) {
         match input {
-            Input::Upgrade { conn, target } => self.upgrade(conn, &target),
+            Input::Upgrade {
+                conn,
+                target,
+                compression,
+            } => self.upgrade(conn, &target, compression),
             Input::Respond { conn, bytes } => self.respond(conn, bytes),
             Input::HttpDone { conn } => self.http_done(now, conn),
             Input::Upgraded { conn } => self.upgraded(now, conn),
@@ -286,10 +298,14 @@ impl ShardCore {
 
     fn configure(&mut self, limits: Limits) {
         self.parser_settings = parser_settings(&limits);
+        if self.limits.compression != limits.compression {
+            self.codecs.configure(limits.compression);
+        }
         self.limits = limits;
     }
 
     fn turn(&mut self, now: Tick, lane_bytes: usize) {
+        self.codecs.begin_turn();
         self.resume(now);
         self.fire_timers(now);
         self.stop_some(now);
@@ -310,6 +326,8 @@ impl ShardCore {
     pub fn show(&self) {
         let memory = self.meter.bytes() + self.lane_bytes;
         self.stats.memory_bytes.set(memory as u64);
+        let contexts = self.codecs.held_bytes();
+        self.stats.compression_context_bytes.set(contexts as u64);
         self.stats.connections.set(self.connections.len() as u64);
         self.stats.sessions.set(self.sessions.len() as u64);
         self.stats.rooms.set(self.rooms.len() as u64);
@@ -360,6 +378,13 @@ impl ShardCore {
             .find(|conn| self.connections.get(*conn).is_some())
     }
 
+    /// What of an agreement on compression this shard has the memory for. It is for the [`Input::Upgrade`] that follows
+    /// at once.
+    pub fn affordable(&self, agreement: Agreement) -> Agreement {
+        self.codecs
+            .affordable(agreement, self.limits.memory_bytes_max)
+    }
+
     /// Whether the shell may read from a connection now.
     pub fn is_reading(&self, conn: ConnId) -> bool {
         self.connections
@@ -398,10 +423,11 @@ impl ShardCore {
     }
 }
 
-/// How a connection's frames are read.
+/// How the frames of a connection are read whose peer compresses nothing.
 fn parser_settings(limits: &Limits) -> ParserSettings {
     ParserSettings {
         role: Role::Server,
         message_bytes_max: limits.message_bytes_max,
+        compression: false,
     }
 }

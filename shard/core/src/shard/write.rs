@@ -303,6 +303,10 @@ impl ShardCore {
         let session = connection
             .session
             .and_then(|session| self.sessions.get(session));
-        connection.parser.held_bytes() + unread + session.map_or(0, |entry| entry.outbox.bytes())
+        let contexts = session.map_or(0, |entry| self.codecs.held_by(entry.conn.index));
+        connection.parser.held_bytes()
+            + unread
+            + contexts
+            + session.map_or(0, |entry| entry.outbox.bytes())
     }
 }

@@ -117,7 +117,14 @@ impl Node {
         };
         let it = &mut self.cores[core];
         let conn = it.core.admit(self.now).expect("there is room");
-        it.core.handle(self.now, Input::Upgrade { conn, target });
+        it.core.handle(
+            self.now,
+            Input::Upgrade {
+                conn,
+                target,
+                compression: None,
+            },
+        );
         it.clients.insert(key(conn), self.clients.len());
         self.clients.push(Client::new(room, to_self));
         self.sockets.push(Socket {

@@ -1,6 +1,7 @@
 //! What one core promises, under virtual time and without sockets.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
+mod compression;
 mod harness;
 
 use bytes::Bytes;
@@ -289,6 +290,7 @@ fn a_full_lane_pauses_publishers_and_after_a_second_drops_and_counts() {
                     room,
                     to_self: false,
                 },
+                compression: None,
             },
         );
         one.turn();

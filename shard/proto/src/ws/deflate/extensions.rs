@@ -41,10 +41,7 @@ struct Scanner<'v> {
 
 impl<'v> Scanner<'v> {
     /// RFC 6455, 9.1: `extension-list = 1#extension`. RFC 9110, 5.6.1.2: a recipient takes empty elements too.
-    fn list(
-        mut self,
-        extensions: &mut Vec<Extension<'v>>,
-    ) -> Result<(), ExtensionsMalformed> {
+    fn list(mut self, extensions: &mut Vec<Extension<'v>>) -> Result<(), ExtensionsMalformed> {
         loop {
             self.skip_space();
             if !self.rest.is_empty() && !self.rest.starts_with(',') {
