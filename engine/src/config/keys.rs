@@ -236,7 +236,7 @@ pub const KEYS: [Key; 23] = [
     ),
     key!(
         compression_takeover,
-        "Let messages refer to those before them on the same connection. Short messages alike become half as long; but what is\npublished is then compressed for each member by itself, some 10 times as much work as with a window of 12 bits, and each\nsuch connection holds up to twice the window: 64KiB with 15 bits, 8KiB with 12, 1KiB with 9. All of them together take at\nmost a quarter of `memory_bytes_max`; further connections are compressed without.",
+        "Let messages refer to those before them on the same connection: short ones that are alike become half as long. But what\nis published is then compressed for each member by itself: 1KiB takes a core some 20 microseconds with a window of 12 bits,\n70 with 15. Each such connection holds up to twice the window: 1KiB with 9 bits, 8KiB with 12, 64KiB with 15; all of them\ntogether at most a quarter of `memory_bytes_max`: further connections are compressed without.",
         text: "on or off"
     ),
     key!(

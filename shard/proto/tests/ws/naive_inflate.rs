@@ -1,4 +1,4 @@
-//! An inflater with no cleverness, after RFC 1951: it reads bit by bit, and looks up codes by trying them all.
+//! An inflater with no cleverness, after RFC 1951: it reads bit by bit.
 
 /// What became of a payload.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -198,8 +198,8 @@ impl Naive<'_> {
     }
 }
 
-/// Code words: for each its length, its bits and what it stands for.
-struct Code(Vec<(usize, usize, usize)>);
+/// What each code word stands for; a word is written with a 1 before its bits.
+struct Code(Vec<Option<usize>>);
 
 impl Code {
     /// RFC 1951, 3.2.2. A single code may be of one bit, and none at all is allowed where none is used (3.2.7).
@@ -231,12 +231,12 @@ impl Code {
     }
 
     fn assign(lengths: &[usize]) -> Self {
-        let mut words = Vec::new();
+        let mut words = vec![None; 1 << 16];
         let mut next = 0;
         for length in 1..=15 {
             next <<= 1;
             for (symbol, _) in lengths.iter().enumerate().filter(|(_, l)| **l == length) {
-                words.push((length, next, symbol));
+                words[1 << length | next] = Some(symbol);
                 next += 1;
             }
         }
@@ -247,9 +247,8 @@ impl Code {
         let mut word = 0;
         for length in 1..=15 {
             word = word << 1 | bits.take(1)?;
-            let found = self.0.iter().find(|(l, w, _)| (*l, *w) == (length, word));
-            if let Some((.., symbol)) = found {
-                return Ok(*symbol);
+            if let Some(symbol) = self.0[1 << length | word] {
+                return Ok(symbol);
             }
         }
         Err(Invalid)

@@ -4,12 +4,12 @@ use std::fmt;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::WindowBits;
+use super::{TAIL, WindowBits};
 use crate::ws::{MessageKind, ProtocolError};
 
-/// What is read behind a message's payload: first what its sender has removed (RFC 7692, section 7.2.2), then an empty
-/// block that is marked as the last. The stream ends there, and nowhere else, if the payload ends where it must.
-const END: [u8; 9] = [0x00, 0x00, 0xFF, 0xFF, 0x01, 0x00, 0x00, 0xFF, 0xFF];
+/// What is read behind a message's payload and the [`TAIL`] that its sender has removed: an empty block that is marked as
+/// the last. The stream ends with it if the payload ends where it must.
+const LAST_BLOCK: [u8; 5] = [0x01, 0x00, 0x00, 0xFF, 0xFF];
 
 /// The first room for a restored message; it doubles as needed.
 const ROOM_BYTES_FIRST: usize = 4 * 1024;
@@ -92,9 +92,15 @@ impl Inflater {
                 .ok_or(ProtocolError::CompressionInvalid)?;
             self.begin(history, filled)?;
         }
-        let mut end = &END[..];
-        if self.feed(&mut end, &mut filled, bytes_max)? && end.is_empty() {
-            return Ok(filled);
+        // RFC 7692, 7.2.2: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of the message." The block
+        // that they end may itself be marked as the last.
+        for mut end in [&TAIL[..], &LAST_BLOCK] {
+            if self.feed(&mut end, &mut filled, bytes_max)? {
+                return match end.is_empty() {
+                    true => Ok(filled),
+                    false => Err(ProtocolError::CompressionInvalid),
+                };
+            }
         }
         Err(ProtocolError::CompressionInvalid)
     }
