@@ -35,6 +35,9 @@ fn inflates(how: u8, rest: &[u8]) {
         }
         (Some(Ok(expected)), Ok(message)) => assert_eq!(message, expected.message),
         (Some(Err(_)), Err(ProtocolError::CompressionInvalid)) => {}
+        // So many are refused.
+        (Some(Ok(expected)), Err(ProtocolError::CompressionInvalid))
+            if expected.final_blocks > 16 + payload.len() / 256 => {}
         // What is wrong behind too long a message may be what is seen first by the naive one.
         (Some(Err(_)), Err(ProtocolError::MessageTooBig { .. })) => {}
         (expected, seen) => panic!("{expected:?} but {seen:?}"),

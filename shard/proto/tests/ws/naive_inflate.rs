@@ -6,6 +6,8 @@ pub struct Inflated {
     pub message: Vec<u8>,
     /// The longest way back that was referred to.
     pub distance_max: usize,
+    /// Blocks that were marked as the last.
+    pub final_blocks: usize,
 }
 
 /// No stream of blocks, or not one that ends where the payload of a message must.
@@ -31,6 +33,7 @@ pub fn inflate(
         begin: history.len(),
         bytes_max,
         distance_max: 0,
+        final_blocks: 0,
     };
     let result = naive.blocks(payload.len());
     if naive.out.len() - naive.begin > bytes_max {
@@ -39,6 +42,7 @@ pub fn inflate(
     Some(result.map(|()| Inflated {
         message: naive.out[naive.begin..].to_vec(),
         distance_max: naive.distance_max,
+        final_blocks: naive.final_blocks,
     }))
 }
 
@@ -70,6 +74,7 @@ struct Naive<'i> {
     begin: usize,
     bytes_max: usize,
     distance_max: usize,
+    final_blocks: usize,
 }
 
 const LENGTH_BASE: [usize; 29] = [
@@ -103,6 +108,7 @@ impl Naive<'_> {
             }
             if is_final {
                 self.bits.align();
+                self.final_blocks += 1;
             }
             // A sender may leave out the empty block behind one that is marked as the last.
             let ends_early = is_final && self.bits.position == payload_bytes * 8;
