@@ -12,7 +12,7 @@ use crate::config::Layer;
 use crate::config::cpus::CpuSelection;
 use crate::config::origins::OriginList;
 use crate::config::value::{
-    Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds, SlowConsumer,
+    Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds, SlowConsumer, Switch,
 };
 
 const EXAMPLES: &str = "\
@@ -21,6 +21,7 @@ Examples:
   ringmain --listen 0.0.0.0:8000 --admin off    serve everyone, without metrics
   ringmain --config ringmain.toml --shards 4    file < environment < flags
   RINGMAIN_HEARTBEAT_SECONDS=60 ringmain        every key can be set in the environment
+  ringmain --compression                        compress messages for clients that offer it
   ringmain config default > ringmain.toml       a file with all keys, explained
   ringmain config check --config ringmain.toml  what is wrong with it, or what it comes to
   ringmain doctor --connections 100000          whether this host can hold them, and what to change
@@ -239,6 +240,18 @@ pub struct ServeFlags {
     /// Time after which a client is told to connect again, less up to a tenth; 0 for never [default: 0]
     #[arg(long, value_name = "SECONDS")]
     pub lifetime_seconds: Option<Seconds>,
+    /// Compress messages for clients that offer it [default: off]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on")]
+    pub compression: Option<Switch>,
+    /// Shorter messages are sent as they are, such as 1KiB [default: 256]
+    #[arg(long, value_name = "SIZE")]
+    pub compression_bytes_min: Option<ByteSize>,
+    /// From 1, fast, to 9, small [default: 4]
+    #[arg(long, value_name = "NUMBER")]
+    pub compression_level: Option<Count>,
+    /// Messages refer to those before them; up to 64KiB a connection, compressed for each by itself [default: off]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on")]
+    pub compression_takeover: Option<Switch>,
     /// What is logged: a level, or levels by target [default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<LogFilter>,
@@ -274,6 +287,10 @@ impl ServeFlags {
             drain_seconds,
             slow_consumer,
             lifetime_seconds,
+            compression,
+            compression_bytes_min,
+            compression_level,
+            compression_takeover,
             log,
             log_format
         );
@@ -328,14 +345,15 @@ mod tests {
         let arguments = "ringmain --listen [::1]:1 --admin off --shards 2 --cpus 0-1 --io epoll \
             --message-bytes-max 1MiB --connections-max 5 --memory-max 1GiB --backlog 6 \
             --origins https://a.example --heartbeat-seconds 0.5 --ready-delay 3 --drain-seconds 4 \
-            --slow-consumer drop_oldest --lifetime-seconds 60 --log warn --log-format json";
+            --slow-consumer drop_oldest --lifetime-seconds 60 --log warn --log-format json \
+            --compression --compression-bytes-min 1KiB --compression-level 9 --compression-takeover=on";
         let cli = Cli::try_parse_from(arguments.split_whitespace()).unwrap();
         let config = Config::merge(&[cli.serve.layer()]).unwrap();
         let default = Settings::default();
         let changed = crate::config::keys::KEYS
             .iter()
             .filter(|key| (key.show)(&config.settings) != (key.show)(&default));
-        assert_eq!(changed.count(), 17);
+        assert_eq!(changed.count(), 21);
         assert_eq!(
             config.origin("memory_bytes_max").to_string(),
             "--memory-bytes-max"

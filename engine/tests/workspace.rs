@@ -90,7 +90,7 @@ const fn member(
 }
 
 /// Crates that only these members may depend on. Development dependencies are free.
-const OWNERS: [(&str, &[&str]); 24] = [
+const OWNERS: [(&str, &[&str]); 25] = [
     ("monoio", &["ringmain-rt"]),
     ("io-uring", &["ringmain-rt", "ringmain-benches"]),
     ("socket2", &["ringmain-rt"]),
@@ -105,6 +105,7 @@ const OWNERS: [(&str, &[&str]); 24] = [
     ("crossbeam-channel", &["ringmain-router"]),
     ("fastwebsockets", &["ringmain-proto", "ringmain-benches"]),
     ("figment", &["ringmain"]),
+    ("flate2", &["ringmain-proto"]),
     ("getrandom", &["ringmain"]),
     ("prometheus-client", &["ringmain"]),
     ("tracing", &["ringmain-shard", "ringmain"]),

@@ -56,7 +56,14 @@ impl OneCore {
 
     fn open(&mut self, target: Target) -> ConnId {
         let conn = self.core.admit(Tick(0)).unwrap();
-        self.core.handle(Tick(0), Input::Upgrade { conn, target });
+        self.core.handle(
+            Tick(0),
+            Input::Upgrade {
+                conn,
+                target,
+                compression: None,
+            },
+        );
         self.turns();
         conn
     }

@@ -12,6 +12,7 @@ const KEY: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
 const SETTINGS: ParserSettings = ParserSettings {
     role: Role::Server,
     message_bytes_max: 64 * 1024,
+    compression: false,
 };
 /// What the parser is fed at a time where a message comes in pieces: a size that cuts characters.
 const PIECE_BYTES: usize = 1021;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ringmain_core::limits::MESSAGE_BYTES_CEILING;
+use ringmain_proto::ws::deflate::WindowBits;
 use ringmain_router::SHARDS_MAX;
 
 use super::settings::Settings;
@@ -196,7 +197,7 @@ const TIB: u64 = 1 << 40;
 
 /// All keys, in the order in which they are shown. Those that only a restart can change say so; whatever
 /// else is added here has to be found by a reload in what the shards go by.
-pub const KEYS: [Key; 29] = [
+pub const KEYS: [Key; 34] = [
     key!(
         listen,
         "Where clients connect. Port 0: any free one, named at start.",
@@ -337,6 +338,31 @@ pub const KEYS: [Key; 29] = [
         tcp_notsent_bytes_max,
         "Bytes that may wait in the kernel for a client that reads slowly (TCP_NOTSENT_LOWAT); what is beyond waits in\nits outbox, where it counts and can be dropped. For connections made from now on.",
         Bytes: 4 * KIB, MESSAGE_BYTES_CEILING, zero: "as the system has it, net.ipv4.tcp_notsent_lowat"
+    ),
+    key!(
+        compression,
+        "Compress messages for clients that offer permessage-deflate. What is published to a room is compressed once a shard for all of its members.",
+        text: "on or off"
+    ),
+    key!(
+        compression_bytes_min,
+        "Shorter messages are sent as they are.",
+        Bytes: 1, MESSAGE_BYTES_CEILING
+    ),
+    key!(
+        compression_level,
+        "1 is fast; 9 makes messages smaller by some percent, and takes several times as long.",
+        Count: 1, 9
+    ),
+    key!(
+        compression_takeover,
+        "Let messages refer to those before them on the same connection: short ones that are alike become half as long. But what\nis published is then compressed for each member by itself: 1KiB takes a core some 20 microseconds with a window of 12 bits,\n70 with 15. Each such connection holds up to twice the window: 1KiB with 9 bits, 8KiB with 12, 64KiB with 15; all of them\ntogether at most a quarter of `memory_bytes_max`: further connections are compressed without.",
+        text: "on or off"
+    ),
+    key!(
+        compression_window_bits,
+        "The largest window: 2 to this power is how many bytes a message refers back. Less takes less memory, here and at the\nclient, and makes messages longer.",
+        Count: WindowBits::MIN.get(), WindowBits::MAX.get()
     ),
     key!(
         log,

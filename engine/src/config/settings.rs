@@ -2,7 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use ringmain_core::{Limits, RoomSettings};
+use ringmain_core::{Compression, Limits, RoomSettings};
+use ringmain_proto::ws::deflate::{Rules, WindowBits};
 use ringmain_rt::{IoChoice, TcpOptions};
 use ringmain_shard::Origins;
 use serde::Deserialize;
@@ -12,7 +13,7 @@ use super::cpus::CpuSelection;
 use super::origins::{OriginList, OriginMissing};
 use super::sections::Sections;
 use super::value::{
-    Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds, SlowConsumer,
+    Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds, SlowConsumer, Switch,
 };
 
 /// One field a key; [`KEYS`](super::keys::KEYS) says what each means and allows.
@@ -47,6 +48,11 @@ pub struct Settings {
     pub lifetime_seconds: Seconds,
     pub tcp_user_timeout_seconds: Seconds,
     pub tcp_notsent_bytes_max: ByteSize,
+    pub compression: Switch,
+    pub compression_bytes_min: ByteSize,
+    pub compression_level: Count,
+    pub compression_takeover: Switch,
+    pub compression_window_bits: Count,
     pub log: LogFilter,
     pub log_format: LogFormat,
     #[serde(skip)]
@@ -85,6 +91,11 @@ impl Default for Settings {
             lifetime_seconds: seconds(limits.lifetime_ms),
             tcp_user_timeout_seconds: Seconds(30.0),
             tcp_notsent_bytes_max: ByteSize(0),
+            compression: Switch(false),
+            compression_bytes_min: ByteSize(256),
+            compression_level: Count(4),
+            compression_takeover: Switch(false),
+            compression_window_bits: Count(u64::from(WindowBits::MAX.get())),
             log: LogFilter::level(LevelFilter::INFO),
             log_format: LogFormat::Text,
             sections: Sections::default(),
@@ -107,6 +118,19 @@ impl Settings {
             close_handshake_ms: self.close_handshake_seconds.milliseconds(),
             lifetime_ms: self.lifetime_seconds.milliseconds(),
             memory_bytes_max,
+            compression: self.compression.0.then(|| self.compression()),
+        }
+    }
+
+    fn compression(&self) -> Compression {
+        Compression {
+            level: self.compression_level.0 as u8,
+            bytes_min: self.compression_bytes_min.0 as usize,
+            rules: Rules {
+                takeover: self.compression_takeover.0,
+                window: WindowBits::new(self.compression_window_bits.0 as u8)
+                    .unwrap_or(WindowBits::MAX),
+            },
         }
     }
 }

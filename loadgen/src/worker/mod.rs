@@ -126,6 +126,7 @@ impl<L: Load + 'static> Worker<L> {
                 parse: ParserSettings {
                     role: Role::Client,
                     message_bytes_max: job.settings.sizes.bounds().1.max(MESSAGE_BYTES_MIN),
+                    compression: false,
                 },
                 state: RefCell::new(State::new(&job, layout, load, record, together)),
                 job,

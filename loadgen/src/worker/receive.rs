@@ -214,8 +214,10 @@ impl<L> State<L> {
                 self.out.push_control(Opcode::Pong, &payload);
             }
             Event::Pong(_) => {}
-            // We send binary messages only: a text is one that was changed.
-            Event::Message { .. } => self.record.tally[Count::Corrupt] += 1,
+            // We send binary messages only, and offer no compression: others were changed.
+            Event::Message { .. } | Event::Compressed { .. } => {
+                self.record.tally[Count::Corrupt] += 1
+            }
             // The answer to ours; what follows is the end.
             Event::Close(_) if self.links.get(link).progress == Progress::Closing => {}
             Event::Close(frame) => {

@@ -178,6 +178,7 @@ impl Server {
         let settings = ParserSettings {
             role: Role::Server,
             message_bytes_max: 1 << 24,
+            compression: false,
         };
         let mut parser = Parser::new();
         let mut buffer = vec![0; 1 << 16];

@@ -32,6 +32,8 @@ pub enum CloseReason {
     Stopping,
     /// The connection has lived as long as it may.
     LifetimeOver,
+    /// A compressed message could not be restored.
+    InvalidCompression,
 }
 
 /// What the catalogue says of a reason.
@@ -92,7 +94,7 @@ const fn entry(
 
 impl CloseReason {
     /// All reasons, in the order of their numbers.
-    pub const CATALOGUE: [CloseEntry; 14] = [
+    pub const CATALOGUE: [CloseEntry; 15] = [
         entry(
             CloseReason::PeerClosed,
             "peer_closed",
@@ -185,6 +187,13 @@ impl CloseReason {
             "the connection has lived as long as it may: connect again at once",
             Reconnect::Now,
         ),
+        entry(
+            CloseReason::InvalidCompression,
+            "invalid_compression",
+            Some(1007),
+            "a compressed message cannot be inflated",
+            Reconnect::No,
+        ),
     ];
 
     /// Normal ends are of no interest one by one, faults of clients are worth a line, and trouble of the server a warning.
@@ -199,6 +208,7 @@ impl CloseReason {
             CloseReason::HandshakeTimeout
             | CloseReason::ProtocolError
             | CloseReason::InvalidText
+            | CloseReason::InvalidCompression
             | CloseReason::MessageTooBig
             | CloseReason::HeartbeatTimeout
             | CloseReason::SlowConsumer => Severity::Info,

@@ -1,6 +1,7 @@
 //! A connection: a socket's state as the core sees it.
 
 use ringmain_proto::ws::Parser;
+use ringmain_proto::ws::deflate::Direction;
 use ringmain_router::PeerId;
 
 use crate::SessionId;
@@ -22,6 +23,8 @@ pub struct Connection {
     pub session: Option<SessionId>,
     /// The unfinished part of its stream.
     pub parser: Parser,
+    /// How the peer may compress what it sends; `None`: not at all.
+    pub inflates: Option<Direction>,
     /// Received bytes that were not parsed when the connection was paused. Boxed, for most have none.
     pub unread: Option<Box<Vec<u8>>>,
     /// HTTP that goes out before all else. Boxed, since it is gone after the handshake.
@@ -78,6 +81,8 @@ pub enum Pause {
     Room,
     /// As many frames wait for this shard as may.
     Outgoing(PeerId),
+    /// The next turn: this one has restored and compressed as much as it may.
+    Turn,
 }
 
 impl Connection {
@@ -89,6 +94,7 @@ impl Connection {
             opened: now,
             session: None,
             parser: Parser::new(),
+            inflates: None,
             unread: None,
             http: None,
             reason: None,

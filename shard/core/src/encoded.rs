@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use ringmain_proto::ws::Opcode;
-use ringmain_proto::ws::encode::{Header, write_frame};
+use ringmain_proto::ws::encode::{Header, write_compressed_frame, write_frame};
 use ringmain_router::Moment;
 
 use crate::limits::{INLINE_PAYLOAD_BYTES_MAX, REPLY_BUFFER_BYTES_FIRST, REPLY_BUFFER_BYTES_MAX};
@@ -46,6 +46,13 @@ impl Encoded {
     pub fn copied(opcode: Opcode, payload: &[u8], meter: &Meter) -> Self {
         let mut head = Vec::new();
         write_frame(&mut head, opcode, payload);
+        Self::new(head, Bytes::new(), messages(opcode), meter)
+    }
+
+    /// One whole message whose payload is compressed (RFC 7692), which is copied.
+    pub fn compressed(opcode: Opcode, payload: &[u8], meter: &Meter) -> Self {
+        let mut head = Vec::new();
+        write_compressed_frame(&mut head, opcode, payload);
         Self::new(head, Bytes::new(), messages(opcode), meter)
     }
 
@@ -94,6 +101,21 @@ impl Encoded {
     /// Puts one more message behind these, if they are no publication, nobody else shares them and they
     /// stay short. Returns whether it did.
     pub fn append(&mut self, opcode: Opcode, payload: &[u8]) -> bool {
+        self.append_by(write_frame, opcode, payload)
+    }
+
+    /// As [`append`](Self::append), for a message whose payload is compressed.
+    pub fn append_compressed(&mut self, opcode: Opcode, payload: &[u8]) -> bool {
+        self.append_by(write_compressed_frame, opcode, payload)
+    }
+
+    #[inline]
+    fn append_by(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>, Opcode, &[u8]),
+        opcode: Opcode,
+        payload: &[u8],
+    ) -> bool {
         let Some(inner) = Rc::get_mut(&mut self.0) else {
             return false;
         };
@@ -106,7 +128,7 @@ impl Encoded {
             let room = REPLY_BUFFER_BYTES_FIRST.max(2 * (before + payload.len()));
             inner.head.reserve_exact(room);
         }
-        write_frame(&mut inner.head, opcode, payload);
+        write(&mut inner.head, opcode, payload);
         inner.messages += messages(opcode);
         inner.meter.hold(inner.head.len() - before);
         true

@@ -8,6 +8,7 @@
 
 pub mod batch;
 pub mod close;
+pub mod compression;
 pub mod connection;
 pub mod dialect;
 pub mod encoded;
@@ -31,6 +32,7 @@ pub mod wheel;
 
 pub use batch::{Write, WriteOutcome};
 pub use close::{CloseReason, Severity};
+pub use compression::Compression;
 pub use dialect::Target;
 pub use farewell::Farewell;
 pub use limits::Limits;

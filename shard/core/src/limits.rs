@@ -2,6 +2,8 @@
 //!
 //! What an operator may set is a field of [`Limits`]; what follows from the design is a constant.
 
+use crate::compression::Compression;
+
 /// The most a message may be configured to hold.
 pub const MESSAGE_BYTES_CEILING: usize = 64 * MIB;
 
@@ -69,6 +71,14 @@ pub const REPLY_BUFFER_BYTES_MAX: usize = 16 * KIB;
 /// The room that is made for them when a second one comes.
 pub const REPLY_BUFFER_BYTES_FIRST: usize = KIB;
 
+/// Bytes that one turn restores from compression, with those that it compresses for replies; and as many that it
+/// compresses for the members of rooms. A core compresses some 50 to 100 MB a second.
+pub const TURN_COMPRESSION_BYTES_MAX: usize = MIB;
+
+/// Share of its memory that a shard gives to the contexts of connections that take over theirs (RFC 7692), in percent.
+/// Further connections are compressed without.
+pub const CONTEXTS_MEMORY_PERCENT: usize = 25;
+
 /// Share of its memory from which on a shard refuses new connections, in percent.
 pub const MEMORY_REFUSE_PERCENT: usize = 90;
 
@@ -101,6 +111,8 @@ pub struct Limits {
     pub lifetime_ms: u64,
     /// What outboxes, unfinished messages and lanes of this shard may hold together.
     pub memory_bytes_max: usize,
+    /// How messages are compressed, with clients that offer it; `None`: not at all.
+    pub compression: Option<Compression>,
 }
 
 impl Default for Limits {
@@ -117,6 +129,7 @@ impl Default for Limits {
             close_handshake_ms: 5_000,
             lifetime_ms: 0,
             memory_bytes_max: 256 * MIB,
+            compression: None,
         }
     }
 }

@@ -139,6 +139,18 @@ impl Outbox {
         self.push(Encoded::copied(opcode, payload, meter));
     }
 
+    /// As [`push_copied`](Self::push_copied), for a message whose payload is compressed.
+    pub fn push_compressed(&mut self, opcode: Opcode, payload: &[u8], meter: &Meter) {
+        if let Some(last) = self.queue.back_mut() {
+            let before = last.len();
+            if last.append_compressed(opcode, payload) {
+                self.bytes += (last.len() - before) as u32;
+                return;
+            }
+        }
+        self.push(Encoded::compressed(opcode, payload, meter));
+    }
+
     /// Appends what is to be sent next, in order, as far as one write carries it.
     pub fn push_slices<'a>(&'a self, slices: &mut Vec<IoSlice<'a>>) {
         let slices_max = slices.len() + WRITE_SLICES_MAX;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use ringmain_proto::ws::deflate::WindowBits;
 use ringmain_router::{Holding, Interest, PeerId, Publication, RoomId, RoomName};
 
 use crate::dialect::ENCODINGS;
@@ -54,6 +55,8 @@ pub struct FanOut {
     pub end: u32,
     /// The publication in each encoding that some member has needed so far.
     pub encoded: [Option<Encoded>; ENCODINGS],
+    /// The same compressed, by index of the window. Boxed, since most rooms have no such member.
+    pub compressed: Option<Box<[[Option<Encoded>; WindowBits::COUNT]; ENCODINGS]>>,
 }
 
 impl Room {

@@ -1,5 +1,7 @@
 //! A session: who somebody is, where they are a member, and what waits to be sent to them.
 
+use ringmain_proto::ws::deflate::Direction;
+
 use crate::ConnId;
 use crate::dialect::DialectState;
 use crate::outbox::Outbox;
@@ -15,6 +17,8 @@ pub struct Session {
     pub conn: ConnId,
     /// How it speaks.
     pub dialect: DialectState,
+    /// How what is sent to it is compressed; `None`: not at all.
+    pub deflates: Option<Direction>,
     /// Its place in the room that it is a member of.
     pub membership: Option<Membership>,
     /// What waits to be sent.

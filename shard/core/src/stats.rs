@@ -202,6 +202,13 @@ shard_stats! {
     Counter http_publications "Messages that HTTP requests have published";
     Counter http_publications_refused "Messages of HTTP requests that found no room for a second, answered with 503";
     Counter origins_refused "Requests refused for their Origin header";
+    Counter deflated_messages "Messages compressed; a publication counts once for all members that share it";
+    Counter deflated_bytes_in "Bytes of these messages before compression";
+    Counter deflated_bytes_out "Bytes of these messages as they were sent";
+    Counter inflated_messages "Compressed messages received";
+    Counter inflated_bytes_in "Bytes of these messages as they were received";
+    Counter inflated_bytes_out "Bytes of these messages after decompression";
+    Gauge compression_context_bytes "Bytes that connections keep for compression with context takeover";
     Counter turns "Turns of the shard's loop";
     Counter turns_over_budget "Turns that left work for the next one";
 }

@@ -41,6 +41,7 @@ fn whole_frames_are_parsed_without_allocation() {
     let settings = ParserSettings {
         role: Role::Server,
         message_bytes_max: 1 << 20,
+        compression: false,
     };
     let mut stream = Vec::new();
     for bytes in [0, 10, 125, 126, 1000, 65_535, 65_536] {

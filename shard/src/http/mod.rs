@@ -5,6 +5,7 @@
 //! vanish into one.
 
 mod checks;
+mod compression;
 mod cors;
 mod events;
 mod finish;
@@ -26,6 +27,8 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{Request, Response};
 use ringmain_core::{ConnId, Input, Target, Verdict};
+use ringmain_proto::ws::deflate::Agreement;
+use ringmain_proto::ws::handshake::Accept;
 use ringmain_rt::Socket;
 
 use crate::shell::{Reading, Shell};
@@ -59,6 +62,8 @@ struct Exchange {
     finish: Rc<Finish>,
     /// A join that the task is to wait for.
     join: RefCell<Option<Join>>,
+    /// What compression the upgrade that was asked for has got.
+    compression: Cell<Option<Agreement>>,
     verdict: Cell<Option<Verdict>>,
     upgraded: Cell<bool>,
     /// A request is being served.
@@ -70,6 +75,8 @@ struct Exchange {
 /// A request to be a member.
 struct Join {
     target: Target,
+    /// The compression that the handshake agreed on.
+    compression: Option<Agreement>,
     /// The head of an event stream's response, to be sent when it is granted.
     stream_head: Option<Bytes>,
 }
@@ -90,6 +97,7 @@ pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> O
     let exchange = Rc::new(Exchange {
         finish: shell.exchanges().begin(conn),
         join: RefCell::default(),
+        compression: Cell::default(),
         verdict: Cell::default(),
         upgraded: Cell::default(),
         is_serving: Cell::default(),
@@ -137,14 +145,10 @@ pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> O
             Step::Finished(Err(error)) if error.is_parse() => return Outcome::Failed,
             Step::Finished(_) => break,
             Step::Outward => {
-                let Some(Join {
-                    target,
-                    stream_head,
-                }) = exchange.join.take()
-                else {
+                let Some(join) = exchange.join.take() else {
                     continue;
                 };
-                shell.turn(|core, now| core.handle(now, Input::Upgrade { conn, target }));
+                let stream_head = ask(shell, conn, &exchange, join);
                 let Some(verdict) = shell.verdict(conn).await else {
                     return Outcome::Ended;
                 };
@@ -189,6 +193,21 @@ pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> O
 
 fn respond(shell: &Shell, conn: ConnId, bytes: Bytes) {
     shell.turn(|core, now| core.handle(now, Input::Respond { conn, bytes }));
+}
+
+/// Hands a join in, and notes what compression it has got. Returns the head of the stream's response, if it is for one.
+fn ask(shell: &Shell, conn: ConnId, exchange: &Exchange, join: Join) -> Option<Bytes> {
+    shell.turn(|core, now| {
+        let compression = join.compression.map(|wanted| core.affordable(wanted));
+        exchange.compression.set(compression);
+        let upgrade = Input::Upgrade {
+            conn,
+            target: join.target,
+            compression,
+        };
+        core.handle(now, upgrade);
+    });
+    join.stream_head
 }
 
 /// hyper's service: checks a request, and answers it, or lets it wait for its verdict.
@@ -245,14 +264,17 @@ async fn serve(
     let answer = match asked {
         Ok(Asked::Root) => Err(routes::root()),
         Ok(Asked::Upgrade(target, accept)) => {
-            let verdict = joined(exchange, target, None).await;
-            exchange.upgraded.set(verdict == Verdict::Granted);
-            Ok(routes::upgrade_answer(verdict, &accept))
+            upgrade(exchange, shell, &request, target, &accept).await
         }
         Ok(Asked::Events(room)) => {
             let head = events::response_head(|headers| cors.dress(headers, None));
             // Whoever is granted the stream is not answered here any more.
-            joined(exchange, Target::Events { room }, Some(head)).await;
+            let join = Join {
+                target: Target::Events { room },
+                compression: None,
+                stream_head: Some(head),
+            };
+            joined(exchange, join).await;
             Err(routes::collision())
         }
         Ok(Asked::EventsHead) => Ok(events::head_only()),
@@ -268,12 +290,30 @@ async fn serve(
     answer
 }
 
-/// Lets the connection's task ask for a membership, and waits for what comes of it.
-async fn joined(exchange: &Exchange, target: Target, stream_head: Option<Bytes>) -> Verdict {
+/// Answers an upgrade's request, once it is decided.
+async fn upgrade<B>(
+    exchange: &Exchange,
+    shell: &Shell,
+    request: &Request<B>,
+    target: Target,
+    accept: &Accept,
+) -> Result<Answer, Plain> {
+    let policy = shell.policy();
+    let compression =
+        compression::negotiate(request.headers(), policy.limits.compression.as_ref())?;
     let join = Join {
         target,
-        stream_head,
+        compression,
+        stream_head: None,
     };
+    let verdict = joined(exchange, join).await;
+    exchange.upgraded.set(verdict == Verdict::Granted);
+    let compression = exchange.compression.get();
+    Ok(routes::upgrade_answer(verdict, accept, compression))
+}
+
+/// Lets the connection's task ask for a membership, and waits for what comes of it.
+async fn joined(exchange: &Exchange, join: Join) -> Verdict {
     exchange.join.replace(Some(join));
     // No waker is kept: the task polls again once it has the verdict.
     poll_fn(|_| exchange.verdict.take().map_or(Poll::Pending, Poll::Ready)).await

@@ -5,6 +5,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use ringmain_core::{Target, Verdict};
+use ringmain_proto::ws::deflate::Agreement;
 use ringmain_proto::ws::handshake::{self, Accept, HandshakeError};
 use ringmain_router::RoomName;
 
@@ -234,7 +235,7 @@ pub fn collision() -> Plain {
 }
 
 /// The answer to an upgrade whose verdict is there.
-pub fn upgrade_answer(verdict: Verdict, accept: &Accept) -> Answer {
+pub fn upgrade_answer(verdict: Verdict, accept: &Accept, compression: Option<Agreement>) -> Answer {
     if verdict != Verdict::Granted {
         return collision().respond();
     }
@@ -245,6 +246,10 @@ pub fn upgrade_answer(verdict: Verdict, accept: &Accept) -> Answer {
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     if let Ok(accept) = HeaderValue::from_str(accept.as_str()) {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    let extensions = compression.map(|agreement| HeaderValue::from_str(&agreement.to_string()));
+    if let Some(Ok(extensions)) = extensions {
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
     }
     response
 }

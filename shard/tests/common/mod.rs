@@ -150,6 +150,7 @@ impl Client {
         let settings = ParserSettings {
             role: Role::Client,
             message_bytes_max: 1 << 26,
+            compression: false,
         };
         loop {
             if !self.received.is_empty() {
@@ -158,6 +159,7 @@ impl Client {
                 let got = event.map(|event| match event {
                     Event::Message { payload, .. } => Some(Got::Message(payload.to_vec())),
                     Event::Ping(_) => Some(Got::Ping),
+                    Event::Compressed { .. } => panic!("compression was not negotiated"),
                     Event::Pong(_) => None,
                     Event::Close(frame) => Some(Got::Close(frame)),
                 });

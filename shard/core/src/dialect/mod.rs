@@ -59,6 +59,27 @@ pub enum Encoding {
 pub const ENCODINGS: usize = 2;
 
 impl Encoding {
+    /// Encodes a publication with its messages compressed by `deflate`; `None` if that makes none of them shorter.
+    pub fn encode_compressed<'d>(
+        self,
+        publication: &Publication,
+        deflate: impl FnOnce(&[u8]) -> Option<&'d [u8]>,
+        meter: &Meter,
+    ) -> Option<Encoded> {
+        match self {
+            Encoding::Plain => {
+                let compressed = deflate(&publication.payload)?;
+                Some(Encoded::compressed(
+                    opcode(publication.kind),
+                    compressed,
+                    meter,
+                ))
+            }
+            // No WebSocket: nothing is agreed on there.
+            Encoding::EventStream => None,
+        }
+    }
+
     /// Encodes a publication.
     pub fn encode(self, publication: &Publication, meter: &Meter) -> Encoded {
         match self {

@@ -6,6 +6,9 @@ use crate::limits::TURN_ROOMS_CONFIGURED_MAX;
 impl ShardCore {
     pub(super) fn configure(&mut self, rules: Rules) {
         self.parser_settings = parser_settings(&rules.limits);
+        if self.limits.compression != rules.limits.compression {
+            self.codecs.configure(rules.limits.compression);
+        }
         self.limits = rules.limits;
         if self.room_policies != rules.rooms {
             self.room_policies = rules.rooms;

@@ -1,10 +1,15 @@
 //! Delivering publications to members, a slice at a time.
 
+use ringmain_proto::ws::deflate::Direction;
+
 use super::ShardCore;
+use crate::compression::{Codecs, Purpose};
 use crate::connection::Pause;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Encoding};
+use crate::encoded::Encoded;
 use crate::limits::{PROMPT_MEMBERS_MAX, ROOM_SLICE_DELIVERIES, TURN_DELIVERIES_MAX};
-use crate::room::RoomKey;
+use crate::memory::Meter;
+use crate::room::{FanOut, RoomKey};
 use crate::room_settings::SlowConsumer;
 use crate::session::OutboxState;
 use crate::tick::Tick;
@@ -13,7 +18,7 @@ impl ShardCore {
     /// Delivers within the turn's budget; rooms take turns.
     pub(super) fn fan_out(&mut self, now: Tick) {
         let mut budget = TURN_DELIVERIES_MAX;
-        while budget > 0 {
+        while budget > 0 && !self.codecs.output_is_spent() {
             let Some(key) = self.scheduled.pop_front() else {
                 return;
             };
@@ -44,7 +49,7 @@ impl ShardCore {
                 .exclude
                 .filter(|exclude| exclude.shard == self.me);
             let stop = fan_out.end.min(fan_out.cursor.saturating_add(left as u32));
-            left -= (stop - fan_out.cursor) as usize;
+            let mut reached = stop;
             for position in fan_out.cursor..stop {
                 let Some(index) = room.members.at(position) else {
                     continue;
@@ -56,12 +61,18 @@ impl ShardCore {
                     continue;
                 }
                 let encoding = entry.dialect.encoding();
-                let encoded = fan_out.encoded[encoding as usize].get_or_insert_with(|| {
-                    let publication = &fan_out.publication;
-                    let encoded = encoding.encode(publication, &self.meter);
-                    encoded.of_publication(publication.began)
-                });
-                entry.outbox.push(encoded.clone());
+                let encoded = match entry.deflates {
+                    None => plain(fan_out, encoding, &self.meter),
+                    Some(_) if self.codecs.output_is_spent() => {
+                        reached = position;
+                        break;
+                    }
+                    Some(direction) => {
+                        let (index, codecs) = (entry.conn.index, &mut self.codecs);
+                        compressed(fan_out, encoding, direction, index, codecs, &self.meter)
+                    }
+                };
+                entry.outbox.push(encoded);
                 delivered += 1;
                 let flush = &mut entry.flush;
                 if flush.open && !flush.blocked && !flush.in_prompt && !flush.in_bulk {
@@ -91,9 +102,13 @@ impl ShardCore {
                     OutboxState::Overflowing => self.overflowing.push(session),
                 }
             }
-            fan_out.cursor = stop;
-            if fan_out.cursor == fan_out.end {
+            left -= (reached - fan_out.cursor) as usize;
+            fan_out.cursor = reached;
+            if reached == fan_out.end {
                 room.fan_outs.pop_front();
+            }
+            if reached < stop {
+                break;
             }
         }
         self.stats.messages_out.add(delivered);
@@ -138,4 +153,54 @@ impl ShardCore {
             }
         }
     }
+}
+
+/// A publication as a member gets it that takes no compressed messages. All with the same encoding share the bytes.
+fn plain(fan_out: &mut FanOut, encoding: Encoding, meter: &Meter) -> Encoded {
+    let publication = &fan_out.publication;
+    let encoded = fan_out.encoded[encoding as usize].get_or_insert_with(|| {
+        let encoded = encoding.encode(publication, meter);
+        encoded.of_publication(publication.began)
+    });
+    encoded.clone()
+}
+
+/// A publication as a member gets it that takes compressed messages. All members with the same window share the bytes, but
+/// for those whose messages refer to what was sent to them before.
+fn compressed(
+    fan_out: &mut FanOut,
+    encoding: Encoding,
+    direction: Direction,
+    conn_index: u32,
+    codecs: &mut Codecs,
+    meter: &Meter,
+) -> Encoded {
+    let FanOut {
+        publication,
+        encoded,
+        compressed,
+        ..
+    } = fan_out;
+    let make = move || {
+        let compressed = encoding.encode_compressed(
+            publication,
+            move |message: &[u8]| codecs.deflate(conn_index, direction, Purpose::Delivery, message),
+            meter,
+        );
+        if let Some(compressed) = compressed {
+            return compressed.of_publication(publication.began);
+        }
+        let plain = encoded[encoding as usize].get_or_insert_with(|| {
+            let encoded = encoding.encode(publication, meter);
+            encoded.of_publication(publication.began)
+        });
+        plain.clone()
+    };
+    if direction.takeover {
+        return make();
+    }
+    let shared = compressed.get_or_insert_default();
+    shared[encoding as usize][direction.window.index()]
+        .get_or_insert_with(make)
+        .clone()
 }

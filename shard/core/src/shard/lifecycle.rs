@@ -1,5 +1,6 @@
 //! From upgrade to end.
 
+use ringmain_proto::ws::deflate::Agreement;
 use ringmain_proto::ws::encode::close_payload;
 use ringmain_proto::ws::{CloseCode, CloseFrame, Opcode, Payload, ProtocolError};
 
@@ -16,7 +17,12 @@ use crate::stats::DropReason;
 use crate::tick::Tick;
 
 impl ShardCore {
-    pub(super) fn upgrade(&mut self, conn: ConnId, target: &Target) {
+    pub(super) fn upgrade(
+        &mut self,
+        conn: ConnId,
+        target: &Target,
+        compression: Option<Agreement>,
+    ) {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
@@ -26,9 +32,14 @@ impl ShardCore {
             return;
         }
         connection.stage = Stage::Joining;
+        connection.inflates = compression.map(|agreement| agreement.client);
+        if let Some(agreement) = &compression {
+            self.codecs.open(conn.index, agreement);
+        }
         let session = self.sessions.insert(Session {
             conn,
             dialect: DialectState::of(target),
+            deflates: compression.map(|agreement| agreement.server),
             membership: None,
             outbox: Outbox::default(),
             slow_since: None,
@@ -108,7 +119,10 @@ impl ShardCore {
         };
         let deaf = matches!(
             reason,
-            CloseReason::ProtocolError | CloseReason::InvalidText | CloseReason::MessageTooBig
+            CloseReason::ProtocolError
+                | CloseReason::InvalidText
+                | CloseReason::MessageTooBig
+                | CloseReason::InvalidCompression
         );
         self.begin_closing(now, conn, reason, false, deaf);
         self.farewells.explain(conn, text);
@@ -122,6 +136,7 @@ impl ShardCore {
 
     pub(super) fn protocol_error(&mut self, now: Tick, conn: ConnId, error: &ProtocolError) {
         let reason = match error.close_code() {
+            _ if *error == ProtocolError::CompressionInvalid => CloseReason::InvalidCompression,
             CloseCode::INVALID_DATA => CloseReason::InvalidText,
             CloseCode::MESSAGE_TOO_BIG => CloseReason::MessageTooBig,
             _ => CloseReason::ProtocolError,
@@ -301,6 +316,7 @@ impl ShardCore {
             return;
         };
         self.wheel.cancel(conn.index);
+        self.codecs.close(conn.index);
         self.meter.release(connection.parser.held_bytes());
         self.stats
             .closed(connection.reason.unwrap_or(CloseReason::PeerGone));

@@ -18,6 +18,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ringmain_proto::ws::deflate::Agreement;
 use ringmain_proto::ws::{ParserSettings, Role};
 use ringmain_router::room::RoomMap;
 use ringmain_router::{
@@ -26,6 +27,7 @@ use ringmain_router::{
 };
 
 use crate::close::{CloseReason, Severity};
+use crate::compression::Codecs;
 use crate::connection::Connection;
 use crate::dialect::Target;
 use crate::farewell::{Farewell, Farewells};
@@ -77,6 +79,8 @@ pub enum Input<'a> {
         conn: ConnId,
         /// Where it wants to go.
         target: Target,
+        /// How its messages are compressed, if at all; as [`ShardCore::affordable`] has it.
+        compression: Option<Agreement>,
     },
     /// Bytes of HTTP, to be sent before all else.
     Respond {
@@ -240,6 +244,7 @@ pub struct ShardCore {
     reconfiguring: Option<u32>,
     stats: Arc<ShardStats>,
     meter: Meter,
+    codecs: Codecs,
     /// Payload bytes in the shard's own data lane, as of this turn.
     lane_bytes: usize,
     /// When what is handled now came in, as exactly as the shell knows.
@@ -310,6 +315,8 @@ impl ShardCore {
             stats,
         } = config;
         let parser_settings = parser_settings(&limits);
+        let meter = Meter::default();
+        let codecs = Codecs::new(limits.compression, meter.clone(), stats.clone());
         ShardCore {
             me,
             shards,
@@ -319,7 +326,8 @@ impl ShardCore {
             room_policies,
             reconfiguring: None,
             stats,
-            meter: Meter::default(),
+            meter,
+            codecs,
             lane_bytes: 0,
             moment: None,
             now,
@@ -386,7 +394,11 @@ impl ShardCore {
     pub fn handle(&mut self, now: Tick, input: Input<'_>) {
         self.now = now;
         match input {
-            Input::Upgrade { conn, target } => self.upgrade(conn, &target),
+            Input::Upgrade {
+                conn,
+                target,
+                compression,
+            } => self.upgrade(conn, &target, compression),
             Input::Respond { conn, bytes } => self.respond(conn, bytes),
             Input::RequestBegun { conn } => self.request_begun(now, conn),
             Input::BodyReceived { conn, bytes } => self.body_received(conn, bytes),
@@ -411,6 +423,7 @@ impl ShardCore {
     }
 
     fn turn(&mut self, now: Tick, lane_bytes: usize) {
+        self.codecs.begin_turn();
         self.publish_posts_behind(now);
         self.resume(now);
         self.fire_timers(now);
@@ -433,6 +446,8 @@ impl ShardCore {
     pub fn show(&self) {
         let memory = self.meter.bytes() + self.lane_bytes;
         self.stats.memory_bytes.set(memory as u64);
+        let contexts = self.codecs.held_bytes();
+        self.stats.compression_context_bytes.set(contexts as u64);
         self.stats.connections.set(self.connections.len() as u64);
         self.stats.sessions.set(self.sessions.len() as u64);
         self.stats.event_streams.set(self.event_streams as u64);
@@ -496,6 +511,13 @@ impl ShardCore {
         self.farewells.poll()
     }
 
+    /// What of an agreement on compression this shard has the memory for. It is for the [`Input::Upgrade`] that follows
+    /// at once.
+    pub fn affordable(&self, agreement: Agreement) -> Agreement {
+        self.codecs
+            .affordable(agreement, self.limits.memory_bytes_max)
+    }
+
     /// Whether the shell may read from a connection now.
     pub fn is_reading(&self, conn: ConnId) -> bool {
         self.connections
@@ -535,10 +557,11 @@ impl ShardCore {
     }
 }
 
-/// How a connection's frames are read.
+/// How the frames of a connection are read whose peer compresses nothing.
 fn parser_settings(limits: &Limits) -> ParserSettings {
     ParserSettings {
         role: Role::Server,
         message_bytes_max: limits.message_bytes_max,
+        compression: false,
     }
 }

@@ -69,6 +69,7 @@ impl ShardCore {
             cursor: 0,
             end,
             encoded: Default::default(),
+            compressed: None,
         });
         if !room.scheduled {
             room.scheduled = true;

@@ -6,6 +6,7 @@ use ringmain_router::{MemberId, PayloadKind, Publication};
 
 use super::ShardCore;
 use crate::close::CloseReason;
+use crate::compression::Purpose;
 use crate::connection::{Pause, Stage};
 use crate::dialect::{Actions, Dialect};
 use crate::encoded::Encoded;
@@ -57,10 +58,14 @@ impl ShardCore {
         };
         let mut parser = std::mem::take(&mut connection.parser);
         let held = parser.held_bytes();
-        let settings = self.parser_settings;
+        let mut settings = self.parser_settings;
+        settings.compression = connection.inflates.is_some();
         let stop = loop {
             if input.is_empty() {
                 break Stop::Dry;
+            }
+            if settings.compression && self.codecs.input_is_spent() {
+                break Stop::Paused(Pause::Turn);
             }
             if let Some(pause) = self.must_pause(session) {
                 break Stop::Paused(pause);
@@ -75,6 +80,11 @@ impl ShardCore {
                 Some(Event::Message { kind, payload }) => {
                     if let Err(reason) = self.message(now, session, kind, payload) {
                         break Stop::Refused(reason);
+                    }
+                }
+                Some(Event::Compressed { kind, payload }) => {
+                    if let Err(stop) = self.compressed(now, conn, session, kind, &payload) {
+                        break stop;
                     }
                 }
                 Some(Event::Ping(payload)) => self.reply(now, session, Opcode::Pong, payload),
@@ -98,10 +108,11 @@ impl ShardCore {
 
     /// Looks for nothing but the peer's close frame: the connection is being closed.
     fn await_close(&mut self, conn: ConnId, mut input: &mut [u8]) {
-        let settings = self.parser_settings;
+        let mut settings = self.parser_settings;
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
+        settings.compression = connection.inflates.is_some();
         let held = connection.parser.held_bytes();
         let closed = loop {
             match connection
@@ -118,6 +129,30 @@ impl ShardCore {
         if closed {
             self.close_answered(conn);
         }
+    }
+
+    /// Restores a message, and handles it.
+    fn compressed(
+        &mut self,
+        now: Tick,
+        conn: ConnId,
+        session: SessionId,
+        kind: MessageKind,
+        payload: &[u8],
+    ) -> Result<(), Stop> {
+        let mut inflater = self.codecs.take_inflater();
+        let bytes_max = self.limits.message_bytes_max;
+        let message = self
+            .codecs
+            .inflate(&mut inflater, conn.index, kind, payload, bytes_max);
+        let result = match message {
+            Ok(message) => self
+                .message(now, session, kind, Payload::Borrowed(message))
+                .map_err(Stop::Refused),
+            Err(error) => Err(Stop::Failed(error)),
+        };
+        self.codecs.restore_inflater(inflater);
+        result
     }
 
     fn message(
@@ -158,7 +193,19 @@ impl ShardCore {
         let Some(entry) = self.sessions.get_mut(session) else {
             return;
         };
+        let compressed = match entry.deflates {
+            Some(direction) if !opcode.is_control() => {
+                self.codecs
+                    .deflate(entry.conn.index, direction, Purpose::Reply, &payload)
+            }
+            _ => None,
+        };
         match payload {
+            _ if let Some(compressed) = compressed => {
+                entry
+                    .outbox
+                    .push_compressed(opcode, compressed, &self.meter);
+            }
             Payload::Owned(payload) if payload.len() > INLINE_PAYLOAD_BYTES_MAX => {
                 entry
                     .outbox
@@ -207,6 +254,10 @@ impl ShardCore {
         connection.pause = Some(pause);
         connection.unread = Some(Box::new(unread.to_vec()));
         self.meter.hold(unread.len());
+        if pause == Pause::Turn {
+            self.resumed.push_back(conn);
+            return;
+        }
         self.stats.publishers_paused.add(1);
         let Some(entry) = self.sessions.get_mut(session) else {
             return;
@@ -222,6 +273,7 @@ impl ShardCore {
                 }
             }
             Pause::Outgoing(peer) => self.outgoing[peer.index()].paused.push(conn),
+            Pause::Turn => {}
         }
     }
 
@@ -239,6 +291,10 @@ impl ShardCore {
     /// Goes on with connections that were paused: first their unread bytes, then their socket.
     pub(super) fn resume(&mut self, now: Tick) {
         for _ in 0..TURN_RESUMES_MAX {
+            // Who comes next may have compressed messages, and would be paused again at once.
+            if self.codecs.input_is_spent() {
+                break;
+            }
             let Some(conn) = self.resumed.pop_front() else {
                 break;
             };

@@ -351,8 +351,10 @@ impl ShardCore {
         let session = connection
             .session
             .and_then(|session| self.sessions.get(session));
+        let contexts = session.map_or(0, |entry| self.codecs.held_by(entry.conn.index));
         connection.parser.held_bytes()
             + unread
+            + contexts
             + session.map_or(0, |entry| entry.outbox.bytes())
             + connection.http.as_ref().map_or(0, |http| http.bytes())
             + self.posted_bytes(conn)

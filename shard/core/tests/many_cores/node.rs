@@ -159,7 +159,14 @@ impl Node {
         };
         let conn = self.admit(core, room, kind);
         let it = &mut self.cores[core];
-        it.core.handle(self.now, Input::Upgrade { conn, target });
+        it.core.handle(
+            self.now,
+            Input::Upgrade {
+                conn,
+                target,
+                compression: None,
+            },
+        );
         if random.one_in(2) {
             self.drain(core);
         }

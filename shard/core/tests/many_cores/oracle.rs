@@ -87,6 +87,7 @@ impl Client {
         let settings = ParserSettings {
             role: Role::Client,
             message_bytes_max: 1 << 20,
+            compression: false,
         };
         let mut rest = &mut bytes[..];
         while !rest.is_empty() {
@@ -98,6 +99,7 @@ impl Client {
                 Some(Event::Message { payload, .. }) => self.message(&payload),
                 Some(Event::Ping(payload)) => self.pongs.push(payload.to_vec()),
                 Some(Event::Close(_)) => self.is_closed = true,
+                Some(Event::Compressed { .. }) => panic!("compression was not negotiated"),
                 Some(Event::Pong(_)) | None => {}
             }
             rest = left;

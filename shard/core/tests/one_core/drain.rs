@@ -74,7 +74,14 @@ fn who_is_not_yet_open_at_its_time_is_closed_as_soon_as_it_is() {
     drain(&mut one, 0);
     assert_eq!(one.seen(conn), [Seen::Finishing]);
     let target = Target::Echo;
-    one.core.handle(one.now, Input::Upgrade { conn, target });
+    one.core.handle(
+        one.now,
+        Input::Upgrade {
+            conn,
+            target,
+            compression: None,
+        },
+    );
     one.turn();
     assert_eq!(one.seen(conn), [Seen::Close(1012)]);
 }

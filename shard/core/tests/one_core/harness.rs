@@ -9,8 +9,9 @@ use ringmain_core::{
     CloseReason, ConnId, DropReason, Limits, RoomPolicies, RoomSettings, Rules, ShardCore,
     ShardStats, Target, Tick, WriteOutcome,
 };
+use ringmain_proto::ws::deflate::{Agreement, Deflater, History, Inflater, WindowBits};
 use ringmain_proto::ws::encode::write_masked_frame;
-use ringmain_proto::ws::{Event, Opcode, Parser, ParserSettings, Role};
+use ringmain_proto::ws::{Event, MessageKind, Opcode, Parser, ParserSettings, Role};
 use ringmain_router::placement::home_shard;
 use ringmain_router::{
     Generation, Holding, Moment, PayloadKind, PeerId, Publication, RoomKey, RoomName, ShardFrame,
@@ -32,6 +33,13 @@ pub enum Seen {
 #[derive(Default)]
 pub struct Socket {
     parser: Parser,
+    agreement: Option<Agreement>,
+    sent: History,
+    received: History,
+    /// Compressed messages among those that it has seen.
+    pub compressed: usize,
+    /// Bytes that it has taken.
+    pub bytes: usize,
     pub seen: Vec<Seen>,
     /// It takes nothing.
     pub is_stuck: bool,
@@ -177,7 +185,14 @@ impl One {
             room: RoomName::new(room.as_bytes()).unwrap(),
             to_self: false,
         };
-        self.core.handle(self.now, Input::Upgrade { conn, target });
+        self.core.handle(
+            self.now,
+            Input::Upgrade {
+                conn,
+                target,
+                compression: None,
+            },
+        );
         self.turn();
         conn
     }
@@ -189,13 +204,27 @@ impl One {
 
     /// Opens a connection whose upgrade needs no other shard.
     pub fn open(&mut self, target: Target) -> ConnId {
+        self.open_compressed(target, None)
+    }
+
+    /// The same with compression, as far as the core can afford it.
+    pub fn open_compressed(&mut self, target: Target, wanted: Option<Agreement>) -> ConnId {
         let conn = self.core.admit(self.now).unwrap();
+        let compression = wanted.map(|wanted| self.core.affordable(wanted));
         let socket = Socket {
             stream: matches!(target, Target::Events { .. }).then(String::new),
+            agreement: compression,
             ..Socket::default()
         };
         self.sockets.insert(conn, socket);
-        self.core.handle(self.now, Input::Upgrade { conn, target });
+        self.core.handle(
+            self.now,
+            Input::Upgrade {
+                conn,
+                target,
+                compression,
+            },
+        );
         self.turn();
         assert!(
             self.sockets.contains_key(&conn),
@@ -212,6 +241,12 @@ impl One {
 
     pub fn say(&mut self, conn: ConnId, payload: &[u8]) {
         self.frame(conn, Opcode::Binary, payload);
+    }
+
+    /// Says something compressed, as it was agreed on.
+    pub fn say_compressed(&mut self, conn: ConnId, message: &[u8]) {
+        let bytes = self.sockets.get_mut(&conn).unwrap().compress(message);
+        self.receive(conn, &bytes);
     }
 
     pub fn receive(&mut self, conn: ConnId, bytes: &[u8]) {
@@ -277,6 +312,7 @@ impl One {
                     bytes.truncate(taken);
                 }
                 let count = bytes.len();
+                socket.bytes += count;
                 socket.read(bytes);
                 WriteOutcome::Wrote(count)
             }));
@@ -378,6 +414,32 @@ impl One {
 }
 
 impl Socket {
+    /// The frame of a compressed message.
+    pub fn compress(&mut self, message: &[u8]) -> Vec<u8> {
+        let client = self.agreement.unwrap().client;
+        let mut deflater = Deflater::new(6, client.window);
+        let payload = deflater.deflate(message, self.sent.as_slice()).unwrap();
+        let frame = compressed_frame(payload);
+        if client.takeover {
+            self.sent.push(message, client.window);
+        }
+        frame
+    }
+
+    fn inflate(&mut self, kind: MessageKind, payload: &[u8]) -> Vec<u8> {
+        let server = self.agreement.expect("no compression was agreed on").server;
+        let mut inflater = Inflater::new();
+        let message = inflater
+            .inflate(kind, payload, self.received.as_slice(), 1 << 26)
+            .expect("the core compresses messages")
+            .to_vec();
+        if server.takeover {
+            self.received.push(&message, WindowBits::MAX);
+        }
+        self.compressed += 1;
+        message
+    }
+
     fn read(&mut self, mut bytes: Vec<u8>) {
         if let Some(stream) = &mut self.stream {
             stream.push_str(&String::from_utf8(bytes).expect("events are text"));
@@ -386,6 +448,7 @@ impl Socket {
         let settings = ParserSettings {
             role: Role::Client,
             message_bytes_max: 1 << 26,
+            compression: self.agreement.is_some(),
         };
         let mut rest = &mut bytes[..];
         while !rest.is_empty() {
@@ -397,6 +460,11 @@ impl Socket {
                 Some(Event::Message { payload, .. }) => {
                     self.seen.push(Seen::Message(payload.to_vec()))
                 }
+                Some(Event::Compressed { kind, payload }) => {
+                    let payload = payload.into_vec();
+                    let message = self.inflate(kind, &payload);
+                    self.seen.push(Seen::Message(message));
+                }
                 Some(Event::Ping(_)) => self.seen.push(Seen::Ping),
                 Some(Event::Close(frame)) => self
                     .seen
@@ -407,4 +475,12 @@ impl Socket {
             rest = left;
         }
     }
+}
+
+/// A client's frame with the payload of a compressed message.
+pub fn compressed_frame(payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    write_masked_frame(&mut frame, Opcode::Binary, [4, 3, 2, 1], payload);
+    frame[0] |= 0x40;
+    frame
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
 mod by_http;
+mod compression;
 mod drain;
 mod harness;
 mod lifetime;
@@ -293,6 +294,7 @@ fn a_full_lane_pauses_publishers_and_after_a_second_drops_and_counts() {
                     room,
                     to_self: false,
                 },
+                compression: None,
             },
         );
         one.turn();

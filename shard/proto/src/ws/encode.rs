@@ -5,6 +5,8 @@ use std::ops::Deref;
 use super::{CONTROL_PAYLOAD_BYTES_MAX, CloseCode, Opcode};
 
 const FIN: u8 = 0x80;
+/// RSV1, which says that the message is compressed (RFC 7692, section 6).
+const COMPRESSED: u8 = 0x40;
 const MASKED: u8 = 0x80;
 /// The longest header without a masking key: 2 bytes and 8 of extended length (RFC 6455, section 5.2).
 const HEADER_BYTES_MAX: usize = 10;
@@ -45,6 +47,15 @@ impl Header {
             len: header_len(payload_bytes) as u8,
         }
     }
+
+    /// The header of a message whose payload is compressed (RFC 7692, section 6.1).
+    #[inline]
+    pub const fn compressed(opcode: Opcode, payload_bytes: usize) -> Self {
+        debug_assert!(opcode.message_kind().is_some());
+        let mut header = Self::new(opcode, true, payload_bytes);
+        header.bytes[0] |= COMPRESSED;
+        header
+    }
 }
 
 impl Deref for Header {
@@ -77,6 +88,13 @@ pub const fn header_len(payload_bytes: usize) -> usize {
 pub fn write_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     out.reserve(header_len(payload.len()) + payload.len());
     out.extend_from_slice(&Header::new(opcode, true, payload.len()));
+    out.extend_from_slice(payload);
+}
+
+/// Appends a message in one frame that is not masked, whose payload is compressed (RFC 7692, section 6.1).
+pub fn write_compressed_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
+    out.reserve(header_len(payload.len()) + payload.len());
+    out.extend_from_slice(&Header::compressed(opcode, payload.len()));
     out.extend_from_slice(payload);
 }
 

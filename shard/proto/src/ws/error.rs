@@ -6,8 +6,15 @@ use super::CloseCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     /// RFC 6455, 5.2: reserved bits "MUST be 0 unless an extension is negotiated that defines meanings".
-    #[error("a reserved bit is set although no extension was negotiated")]
+    #[error("a reserved bit is set to which no negotiated extension gives a meaning")]
     ReservedBits,
+    /// RFC 7692, 6.1: the bit of a compressed message must not be set on "control frames and non-first fragments of a data
+    /// message".
+    #[error("the bit of a compressed message is set on a frame that begins none")]
+    CompressedBitMisplaced,
+    /// RFC 7692, 7.2.2: the payload of a compressed message cannot be restored.
+    #[error("a compressed message cannot be inflated")]
+    CompressionInvalid,
     /// RFC 6455, 5.2: "If an unknown opcode is received, the receiving endpoint MUST _Fail the WebSocket Connection_."
     #[error("opcode {0:#x} is reserved")]
     ReservedOpcode(u8),
@@ -60,8 +67,11 @@ impl ProtocolError {
     pub const fn close_code(&self) -> CloseCode {
         match self {
             Self::MessageTooBig { .. } => CloseCode::MESSAGE_TOO_BIG,
-            Self::TextNotUtf8 | Self::CloseReasonNotUtf8 => CloseCode::INVALID_DATA,
+            Self::TextNotUtf8 | Self::CloseReasonNotUtf8 | Self::CompressionInvalid => {
+                CloseCode::INVALID_DATA
+            }
             Self::ReservedBits
+            | Self::CompressedBitMisplaced
             | Self::ReservedOpcode(_)
             | Self::FragmentedControl
             | Self::ControlTooLong

@@ -23,6 +23,14 @@ pub enum Event<'b> {
         /// The message, unmasked. If `kind` is [`MessageKind::Text`], it is valid UTF-8.
         payload: Payload<'b>,
     },
+    /// A whole message that the peer has compressed, put together if it came in fragments; only if
+    /// [`ParserSettings::compression`](super::ParserSettings::compression) allows it.
+    Compressed {
+        /// Text or binary.
+        kind: MessageKind,
+        /// The compressed message, unmasked. Only an [`Inflater`](super::deflate::Inflater) can tell what it holds.
+        payload: Payload<'b>,
+    },
     /// A ping, at most 125 bytes. RFC 6455, 5.5.2: it must be answered with a pong that has the same payload.
     Ping(Payload<'b>),
     /// A pong, at most 125 bytes. RFC 6455, 5.5.3: it may be unasked, and then needs no answer.

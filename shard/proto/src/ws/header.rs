@@ -1,13 +1,16 @@
 //! Decoding the header of a frame.
 
+use super::deflate::compressed_bytes_max;
 use super::{CONTROL_PAYLOAD_BYTES_MAX, Opcode, ParserSettings, ProtocolError, Role};
 
 /// The longest header: 2 bytes, 8 of extended length, 4 of masking key (RFC 6455, section 5.2).
 pub(super) const HEADER_BYTES_MAX: usize = 14;
 
 const FIN: u8 = 0x80;
-/// RSV1 to RSV3. Compression (RFC 7692) would give RSV1 a meaning; it belongs in [`check_first_byte`].
+/// RSV1 to RSV3.
 const RESERVED_BITS: u8 = 0x70;
+/// RSV1, which says that a message is compressed (RFC 7692, section 6).
+const COMPRESSED: u8 = 0x40;
 const OPCODE: u8 = 0x0F;
 const MASKED: u8 = 0x80;
 const SHORT_LENGTH: u8 = 0x7F;
@@ -21,6 +24,8 @@ pub(super) struct FrameHeader {
     /// Whether this frame ends its message.
     pub(super) fin: bool,
     pub(super) opcode: Opcode,
+    /// Whether this frame begins a compressed message.
+    pub(super) compressed: bool,
     /// Bytes of the header itself.
     pub(super) header_bytes: usize,
     /// Bytes of payload that follow; within the limit of the message.
@@ -29,22 +34,31 @@ pub(super) struct FrameHeader {
     pub(super) key: Option<[u8; 4]>,
 }
 
+/// How much of a message has arrived.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OpenSize {
+    /// Its payload so far.
+    pub(super) bytes: usize,
+    /// Whether it is compressed.
+    pub(super) compressed: bool,
+}
+
 impl FrameHeader {
     /// Decodes the header at the front of `input`; `None` if it is not all there yet.
     ///
-    /// `open_message_bytes` is the length so far of the fragmented message that is unfinished, if there is one.
+    /// `open` is the fragmented message that is unfinished, if there is one.
     /// The checks follow the order of the bytes, and each is made as soon as its byte is there: so the same bytes give
     /// the same error however they are split.
     #[inline]
     pub(super) fn decode(
         input: &[u8],
         settings: &ParserSettings,
-        open_message_bytes: Option<usize>,
+        open: Option<OpenSize>,
     ) -> Result<Option<Self>, ProtocolError> {
         let Some(&first) = input.first() else {
             return Ok(None);
         };
-        let opcode = check_first_byte(first, open_message_bytes.is_some())?;
+        let opcode = check_first_byte(first, settings, open.is_some())?;
         let Some(&second) = input.get(1) else {
             return Ok(None);
         };
@@ -57,7 +71,12 @@ impl FrameHeader {
             // At most 125: the second byte was checked.
             payload_bytes as usize
         } else {
-            check_message_size(payload_bytes, settings, open_message_bytes)?
+            let compressed = first & COMPRESSED != 0;
+            let open = open.unwrap_or(OpenSize {
+                bytes: 0,
+                compressed,
+            });
+            check_message_size(payload_bytes, settings, open)?
         };
 
         let (header_bytes, key) = if second & MASKED == 0 {
@@ -71,6 +90,7 @@ impl FrameHeader {
         Ok(Some(Self {
             fin: first & FIN != 0,
             opcode,
+            compressed: first & COMPRESSED != 0,
             header_bytes,
             payload_bytes,
             key,
@@ -90,11 +110,15 @@ impl FrameHeader {
 
 /// FIN, reserved bits and opcode.
 #[inline]
-fn check_first_byte(first: u8, message_open: bool) -> Result<Opcode, ProtocolError> {
+fn check_first_byte(
+    first: u8,
+    settings: &ParserSettings,
+    message_open: bool,
+) -> Result<Opcode, ProtocolError> {
     // RFC 6455, 5.2: "If a nonzero value is received and none of the negotiated extensions defines the meaning of such
     // a nonzero value, the receiving endpoint MUST _Fail the WebSocket Connection_."
     if first & RESERVED_BITS != 0 {
-        return Err(ProtocolError::ReservedBits);
+        check_reserved_bits(first, settings)?;
     }
     let Some(opcode) = Opcode::from_bits(first & OPCODE) else {
         return Err(ProtocolError::ReservedOpcode(first & OPCODE));
@@ -108,6 +132,22 @@ fn check_first_byte(first: u8, message_open: bool) -> Result<Opcode, ProtocolErr
         // RFC 6455, 5.5: control frames "MUST NOT be fragmented".
         _ if opcode.is_control() && first & FIN == 0 => Err(ProtocolError::FragmentedControl),
         _ => Ok(opcode),
+    }
+}
+
+/// Some reserved bit is set: only compression gives one of them a meaning, and only at the beginning of a message.
+#[cold]
+fn check_reserved_bits(first: u8, settings: &ParserSettings) -> Result<(), ProtocolError> {
+    if first & RESERVED_BITS != COMPRESSED || !settings.compression {
+        return Err(ProtocolError::ReservedBits);
+    }
+    // RFC 7692, 6.1: "An endpoint MUST NOT set the "Per-Message Compressed" bit of control frames and non-first fragments
+    // of a data message. An endpoint receiving such a frame MUST _Fail the WebSocket Connection_."
+    match Opcode::from_bits(first & OPCODE) {
+        Some(opcode) if opcode.message_kind().is_none() => {
+            Err(ProtocolError::CompressedBitMisplaced)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -173,12 +213,17 @@ fn decode_length(input: &[u8], short: u8) -> Result<Option<(u64, usize)>, Protoc
 fn check_message_size(
     payload_bytes: u64,
     settings: &ParserSettings,
-    open_message_bytes: Option<usize>,
+    open: OpenSize,
 ) -> Result<usize, ProtocolError> {
     // RFC 6455, 10.4: "Implementations [...] MUST protect themselves against exceeding those limits", on the size of a
     // frame and of the message put together from frames.
     let bytes_max = settings.message_bytes_max;
-    let room_bytes = bytes_max.saturating_sub(open_message_bytes.unwrap_or(0));
+    // How large a compressed message is when restored is seen then. Until then it is kept as it came.
+    let received_bytes_max = match open.compressed {
+        true => compressed_bytes_max(bytes_max),
+        false => bytes_max,
+    };
+    let room_bytes = received_bytes_max.saturating_sub(open.bytes);
     match usize::try_from(payload_bytes) {
         Ok(payload_bytes) if payload_bytes <= room_bytes => Ok(payload_bytes),
         _ => Err(ProtocolError::MessageTooBig { bytes_max }),

@@ -1,10 +1,12 @@
-//! The WebSocket protocol, RFC 6455, in the server's and the client's role.
+//! The WebSocket protocol, RFC 6455, in the server's and the client's role, with compression, RFC 7692, in the server's.
 //!
 //! * [`Parser`] turns received bytes into [`Event`]s, unmasking them where they lie.
 //! * [`encode`] writes frames.
+//! * [`deflate`] compresses messages and restores them.
 //! * [`handshake`] checks the opening handshake on both sides.
 
 mod close;
+pub mod deflate;
 pub mod encode;
 mod error;
 mod event;

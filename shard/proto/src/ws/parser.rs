@@ -20,6 +20,8 @@ pub struct ParserSettings {
     pub role: Role,
     /// The largest message accepted, in bytes, put together from all its fragments (RFC 6455, section 10.4).
     pub message_bytes_max: usize,
+    /// Whether the peer may compress its messages: permessage-deflate was negotiated (RFC 7692, section 5).
+    pub compression: bool,
 }
 
 /// Parses the frames of one connection.

@@ -2,7 +2,8 @@
 
 use std::mem;
 
-use super::header::{FrameHeader, HEADER_BYTES_MAX};
+use super::deflate::compressed_bytes_max;
+use super::header::{FrameHeader, HEADER_BYTES_MAX, OpenSize};
 use super::text::TextProgress;
 use super::{CloseFrame, Event, MessageKind, Opcode, ParserSettings, Payload, ProtocolError};
 
@@ -38,6 +39,7 @@ struct OpenFrame {
 #[derive(Debug)]
 struct OpenMessage {
     kind: MessageKind,
+    compressed: bool,
     payload: Vec<u8>,
     text: TextProgress,
 }
@@ -106,6 +108,7 @@ impl Unfinished {
         if let Some(kind) = header.opcode.message_kind() {
             self.message = Some(OpenMessage {
                 kind,
+                compressed: header.compressed,
                 payload: Vec::new(),
                 text: TextProgress::default(),
             });
@@ -118,9 +121,12 @@ impl Unfinished {
         settings: &ParserSettings,
         input: &mut &mut [u8],
     ) -> Result<Option<FrameHeader>, ProtocolError> {
-        let open_message_bytes = self.message.as_ref().map(|message| message.payload.len());
+        let open = self.message.as_ref().map(|message| OpenSize {
+            bytes: message.payload.len(),
+            compressed: message.compressed,
+        });
         if self.header.len == 0
-            && let Some(header) = FrameHeader::decode(input, settings, open_message_bytes)?
+            && let Some(header) = FrameHeader::decode(input, settings, open)?
         {
             *input = &mut mem::take(input)[header.header_bytes..];
             return Ok(Some(header));
@@ -131,7 +137,7 @@ impl Unfinished {
             self.header.bytes[self.header.len] = byte;
             self.header.len += 1;
             let bytes = &self.header.bytes[..self.header.len];
-            if let Some(header) = FrameHeader::decode(bytes, settings, open_message_bytes)? {
+            if let Some(header) = FrameHeader::decode(bytes, settings, open)? {
                 self.header.len = 0;
                 return Ok(Some(header));
             }
@@ -169,14 +175,16 @@ impl Unfinished {
         let is_last = frame.header.fin && frame.is_complete();
         if is_last && message.payload.is_empty() {
             // All of the message lies in this piece: only its header, or nothing, came before.
-            let kind = message.kind;
+            let (kind, compressed) = (message.kind, message.compressed);
             self.message = None;
-            return message_event(kind, piece).map(Some);
+            return message_event(kind, compressed, piece).map(Some);
         }
 
         let missing_bytes = frame.header.payload_bytes - frame.arrived_bytes;
         let message_bytes_max = if frame.header.fin {
             message.payload.len() + piece.len() + missing_bytes
+        } else if message.compressed {
+            compressed_bytes_max(message_bytes_max)
         } else {
             message_bytes_max
         };
@@ -214,17 +222,22 @@ impl OpenMessage {
         }
         self.payload.extend_from_slice(piece);
         match self.kind {
-            MessageKind::Text => self.text.advance(&self.payload),
-            MessageKind::Binary => Ok(()),
+            MessageKind::Text if !self.compressed => self.text.advance(&self.payload),
+            MessageKind::Text | MessageKind::Binary => Ok(()),
         }
     }
 
     fn finish(self) -> Result<Event<'static>, ProtocolError> {
-        if self.kind == MessageKind::Text {
+        let kind = self.kind;
+        if self.compressed {
+            let payload = Payload::Owned(self.payload);
+            return Ok(Event::Compressed { kind, payload });
+        }
+        if kind == MessageKind::Text {
             self.text.finish(&self.payload)?;
         }
         Ok(Event::Message {
-            kind: self.kind,
+            kind,
             payload: Payload::Owned(self.payload),
         })
     }
@@ -237,13 +250,21 @@ pub(super) fn whole_frame_event<'b>(
     payload: &'b [u8],
 ) -> Result<Event<'b>, ProtocolError> {
     match header.opcode.message_kind() {
-        Some(kind) => message_event(kind, payload),
+        Some(kind) => message_event(kind, header.compressed, payload),
         None => control_event(header.opcode, Payload::Borrowed(payload)),
     }
 }
 
 #[inline]
-fn message_event(kind: MessageKind, payload: &[u8]) -> Result<Event<'_>, ProtocolError> {
+fn message_event(
+    kind: MessageKind,
+    compressed: bool,
+    payload: &[u8],
+) -> Result<Event<'_>, ProtocolError> {
+    if compressed {
+        let payload = Payload::Borrowed(payload);
+        return Ok(Event::Compressed { kind, payload });
+    }
     // RFC 6455, 8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that the byte stream is not, in
     // fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket Connection_."
     if kind == MessageKind::Text && simdutf8::basic::from_utf8(payload).is_err() {

@@ -1,5 +1,6 @@
 //! Driving the parser over a stream that arrives in pieces.
 
+use ringmain_proto::ws::deflate::compressed_bytes_max;
 use ringmain_proto::ws::{Event, Parser, ParserSettings, Payload, ProtocolError, Role};
 
 /// What the parser said, detached from its input.
@@ -11,10 +12,12 @@ const HELD_SLACK_BYTES: usize = 512;
 pub const SERVER: ParserSettings = ParserSettings {
     role: Role::Server,
     message_bytes_max: 1 << 20,
+    compression: false,
 };
 pub const CLIENT: ParserSettings = ParserSettings {
     role: Role::Client,
     message_bytes_max: 1 << 20,
+    compression: false,
 };
 
 /// Parses a stream that arrives whole.
@@ -42,7 +45,7 @@ pub fn parse_split(
         start = end;
         feed(&mut parser, settings, &mut piece, &mut seen);
         assert!(
-            parser.held_bytes() <= settings.message_bytes_max.saturating_add(HELD_SLACK_BYTES),
+            parser.held_bytes() <= received_bytes_max(settings).saturating_add(HELD_SLACK_BYTES),
             "{parser:?}"
         );
         assert!(
@@ -51,6 +54,14 @@ pub fn parse_split(
         );
     }
     seen
+}
+
+/// How much of a message may have to be kept.
+fn received_bytes_max(settings: &ParserSettings) -> usize {
+    match settings.compression {
+        true => compressed_bytes_max(settings.message_bytes_max),
+        false => settings.message_bytes_max,
+    }
 }
 
 /// Parses one piece to its end.
@@ -89,6 +100,10 @@ fn detach(event: Event<'_>) -> Event<'static> {
     let own = |payload: Payload<'_>| Payload::Owned(payload.into_vec());
     match event {
         Event::Message { kind, payload } => Event::Message {
+            kind,
+            payload: own(payload),
+        },
+        Event::Compressed { kind, payload } => Event::Compressed {
             kind,
             payload: own(payload),
         },

@@ -23,6 +23,7 @@ fn settings(role: Role) -> ParserSettings {
     ParserSettings {
         role,
         message_bytes_max: LIMIT_BYTES,
+        compression: false,
     }
 }
 

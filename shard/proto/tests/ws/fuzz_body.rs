@@ -9,7 +9,7 @@ const MESSAGE_BYTES_MAX: [usize; 8] = [0, 1, 125, 126, 1000, 65_535, 65_536, 1 <
 
 /// Parses `data` whole, byte by byte, and in pieces; all must agree with the oracle.
 ///
-/// The first byte chooses the role and the limit, the next two how the stream is split; the stream follows.
+/// The first byte chooses the role, the limit and whether compression was negotiated, the next two how the stream is split; the stream follows.
 pub fn run(data: &[u8]) {
     let [choice, seed_high, seed_low, stream @ ..] = data else {
         return;
@@ -23,6 +23,7 @@ pub fn run(data: &[u8]) {
     let settings = ParserSettings {
         role,
         message_bytes_max,
+        compression: choice & 0x80 != 0,
     };
 
     let expected = oracle::decode(&settings, stream);

@@ -36,7 +36,8 @@ pub fn decode(settings: &ParserSettings, stream: &[u8]) -> Vec<Seen> {
 struct Oracle<'s> {
     settings: &'s ParserSettings,
     bytes: std::slice::Iter<'s, u8>,
-    message: Option<(MessageKind, Vec<u8>)>,
+    /// Kind, payload so far, and whether it is compressed.
+    message: Option<(MessageKind, Vec<u8>, bool)>,
     seen: Vec<Seen>,
 }
 
@@ -59,8 +60,13 @@ impl Oracle<'_> {
     fn frame(&mut self) -> Option<Step> {
         let first = self.byte()?;
         let (fin, opcode) = (first >= 128, first % 16);
-        if first / 16 % 8 != 0 {
+        let reserved = first / 16 % 8;
+        let compressed = self.settings.compression && reserved == 4;
+        if reserved != 0 && !compressed {
             return Some(Err(ProtocolError::ReservedBits));
+        }
+        if compressed && [0, 8, 9, 10].contains(&opcode) {
+            return Some(Err(ProtocolError::CompressedBitMisplaced));
         }
         if ![0, 1, 2, 8, 9, 10].contains(&opcode) {
             return Some(Err(ProtocolError::ReservedOpcode(opcode)));
@@ -106,8 +112,16 @@ impl Oracle<'_> {
         let bytes_before = self
             .message
             .as_ref()
-            .map_or(0, |(_, payload)| payload.len());
-        if opcode < 8 && length + bytes_before as u64 > bytes_max as u64 {
+            .map_or(0, |(_, payload, _)| payload.len());
+        let is_compressed = self
+            .message
+            .as_ref()
+            .map_or(compressed, |(.., compressed)| *compressed);
+        let received_max = match is_compressed {
+            true => bytes_max + bytes_max / 8 + 64,
+            false => bytes_max,
+        };
+        if opcode < 8 && length + bytes_before as u64 > received_max as u64 {
             return Some(Err(ProtocolError::MessageTooBig { bytes_max }));
         }
         let mut key = [0; 4];
@@ -119,7 +133,7 @@ impl Oracle<'_> {
         if opcode >= 8 {
             self.control(opcode, length, key)
         } else {
-            self.data(opcode, fin, length, key)
+            self.data(opcode, fin, length, key, compressed)
         }
     }
 
@@ -135,21 +149,29 @@ impl Oracle<'_> {
         })
     }
 
-    fn data(&mut self, opcode: u8, fin: bool, length: u64, key: [u8; 4]) -> Option<Step> {
+    fn data(
+        &mut self,
+        opcode: u8,
+        fin: bool,
+        length: u64,
+        key: [u8; 4],
+        compressed: bool,
+    ) -> Option<Step> {
         if opcode != 0 {
             let kind = if opcode == 1 {
                 MessageKind::Text
             } else {
                 MessageKind::Binary
             };
-            self.message = Some((kind, Vec::new()));
+            self.message = Some((kind, Vec::new(), compressed));
         }
         for i in 0..length {
             let byte = self.byte()? ^ key[i as usize % 4];
-            let (kind, payload) = self.message.as_mut()?;
+            let (kind, payload, compressed) = self.message.as_mut()?;
             payload.push(byte);
             // Text that is wrong whatever follows.
             if *kind == MessageKind::Text
+                && !*compressed
                 && std::str::from_utf8(payload).is_err_and(|error| error.error_len().is_some())
             {
                 return Some(Err(ProtocolError::TextNotUtf8));
@@ -158,7 +180,11 @@ impl Oracle<'_> {
         if !fin {
             return Some(Ok(None));
         }
-        let (kind, payload) = self.message.take()?;
+        let (kind, payload, compressed) = self.message.take()?;
+        if compressed {
+            let payload = Payload::Owned(payload);
+            return Some(Ok(Some(Event::Compressed { kind, payload })));
+        }
         if kind == MessageKind::Text && std::str::from_utf8(&payload).is_err() {
             return Some(Err(ProtocolError::TextNotUtf8));
         }

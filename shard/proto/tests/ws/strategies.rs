@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use ringmain_proto::ws::{MessageKind, ParserSettings, Role};
 
 use crate::builder::{
-    BINARY, CLOSE, CONTINUATION, FIN, Length, PING, PONG, TEXT, frame_with_length,
+    BINARY, CLOSE, CONTINUATION, FIN, Length, PING, PONG, RSV1, TEXT, frame_with_length,
 };
 
 /// A frame before it is masked and written.
@@ -17,8 +17,12 @@ pub struct Plan {
 
 /// The settings of either side, with a limit that the streams reach now and then.
 pub fn settings() -> impl Strategy<Value = ParserSettings> {
-    (any::<bool>(), prop_oneof![0..300_usize, Just(1 << 20)]).prop_map(
-        |(is_server, message_bytes_max)| {
+    (
+        any::<bool>(),
+        prop_oneof![0..300_usize, Just(1 << 20)],
+        any::<bool>(),
+    )
+        .prop_map(|(is_server, message_bytes_max, compression)| {
             let role = if is_server {
                 Role::Server
             } else {
@@ -27,9 +31,9 @@ pub fn settings() -> impl Strategy<Value = ParserSettings> {
             ParserSettings {
                 role,
                 message_bytes_max,
+                compression,
             }
-        },
-    )
+        })
 }
 
 /// Frames that a peer may send: whole messages, fragments at any byte with control frames amid them, and perhaps a
@@ -161,6 +165,11 @@ fn close() -> impl Strategy<Value = Plan> {
 
 /// Any first byte, any payload.
 fn any_plan() -> impl Strategy<Value = Plan> {
-    let first = prop_oneof![any::<u8>(), (0..16_u8).prop_map(|opcode| FIN | opcode)];
+    let first = prop_oneof![
+        any::<u8>(),
+        (0..16_u8).prop_map(|opcode| FIN | opcode),
+        (0..16_u8).prop_map(|opcode| FIN | RSV1 | opcode),
+        Just(RSV1 | TEXT),
+    ];
     (first, vec(any::<u8>(), 0..140)).prop_map(|(first, payload)| Plan { first, payload })
 }
