@@ -28,8 +28,17 @@ pub fn request(path: &str) -> Vec<u8> {
 
 /// A connection that was upgraded.
 pub fn upgraded(address: SocketAddr, path: &str) -> TcpStream {
+    upgraded_with(address, path, "")
+}
+
+/// The same, with these headers more.
+pub fn upgraded_with(address: SocketAddr, path: &str, headers: &str) -> TcpStream {
     let mut stream = dial(address);
-    stream.write_all(&request(path)).unwrap();
+    let mut bytes = request(path);
+    bytes.truncate(bytes.len() - 2);
+    bytes.extend_from_slice(headers.as_bytes());
+    bytes.extend_from_slice(b"\r\n");
+    stream.write_all(&bytes).unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

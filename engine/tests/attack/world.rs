@@ -156,6 +156,14 @@ impl Engine {
         self.metric("ringmain_closes_total", &format!("reason=\"{reason}\""))
     }
 
+    /// What of its memory is in use.
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/statm", self.process.child.id());
+        let statm = std::fs::read_to_string(path).unwrap();
+        let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+        pages * 4096
+    }
+
     /// Ends it as the kernel would.
     pub fn kill(mut self) {
         self.process.child.kill().unwrap();

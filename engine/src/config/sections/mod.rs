@@ -1,7 +1,7 @@
 //! Sections of the configuration file: tables, and lists of tables, which the flat keys cannot say. They stand in the
 //! file alone. Each is a type of its own in a file of its own.
 //!
-//! A new one is a type that is a [`Section`], a field of [`Sections`], and an arm of [`Sections::take`].
+//! A new one is a type that is a [`Section`], a field of [`Sections`], and an arm of `Sections::take`.
 
 mod rooms;
 

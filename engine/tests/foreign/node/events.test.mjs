@@ -150,7 +150,7 @@ for (const backend of BACKENDS) {
     await engine.stop();
     for (const stream of streams) {
       const reason = await within(stream.closing, 'the last event');
-      assert.deepEqual(reason, { reason: 'stopping', message: 'server is stopping', reconnect: 'now' });
+      assert.deepEqual(reason, { reason: 'stopping', message: 'server restarts, reconnect', reconnect: 'now' });
       // 0 is CONNECTING: it waits to come back.
       await until(() => stream.source.readyState === 0, 'the stream wanted to come back');
     }

@@ -353,7 +353,7 @@ fn a_closing_connection_reads_compressed_messages_up_to_the_close() {
     one.core
         .handle(one.now, Input::Frame(ringmain_router::ShardFrame::Stop));
     one.turn();
-    assert_eq!(one.seen(conn), [Seen::Close(1001)]);
+    assert_eq!(one.seen(conn), [Seen::Close(1012)]);
     one.say_compressed(conn, &json(0, KIB));
     one.frame(conn, ringmain_proto::ws::Opcode::Close, &[]);
     one.turn();
