@@ -24,6 +24,8 @@ struct Inner {
     messages: u32,
     /// A publication: may be dropped for a slow consumer, and nothing is put behind it.
     is_publication: bool,
+    /// A publication that may not be dropped; nothing is put behind it either.
+    is_chained: bool,
     /// When the handling of the publication began that this is.
     began: Option<Moment>,
     meter: Meter,
@@ -73,6 +75,7 @@ impl Encoded {
             payload,
             messages,
             is_publication: false,
+            is_chained: false,
             began: None,
             meter: meter.clone(),
         }))
@@ -88,7 +91,17 @@ impl Encoded {
         self
     }
 
-    /// Whether it is a publication; control frames and replies are none.
+    /// Notes of bytes that nobody shares yet when the handling of their publication began. They may not be dropped: the
+    /// messages after them refer to them (RFC 7692, section 7.1.1).
+    pub fn of_chained_publication(mut self, began: Option<Moment>) -> Self {
+        if let Some(inner) = Rc::get_mut(&mut self.0) {
+            inner.is_chained = true;
+            inner.began = began;
+        }
+        self
+    }
+
+    /// Whether it is a publication that may be dropped; control frames and replies are none.
     pub fn is_publication(&self) -> bool {
         self.0.is_publication
     }
@@ -141,7 +154,11 @@ impl Encoded {
         let Some(inner) = Rc::get_mut(&mut self.0) else {
             return false;
         };
-        if other.is_publication || !other.payload.is_empty() || !inner.takes(other.head.len()) {
+        if other.is_publication
+            || other.is_chained
+            || !other.payload.is_empty()
+            || !inner.takes(other.head.len())
+        {
             return false;
         }
         inner.head.extend_from_slice(&other.head);
@@ -180,6 +197,7 @@ impl Inner {
     /// Whether so many bytes may be put behind these.
     fn takes(&self, bytes: usize) -> bool {
         !self.is_publication
+            && !self.is_chained
             && self.payload.is_empty()
             && self.head.len() + bytes <= REPLY_BUFFER_BYTES_MAX
     }

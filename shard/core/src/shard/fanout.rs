@@ -61,6 +61,10 @@ impl ShardCore {
                     continue;
                 }
                 let encoding = entry.dialect.encoding();
+                if drops && let Some(direction) = &mut entry.deflates {
+                    // A message may refer to those before it only if none of them can be dropped, now or later.
+                    *direction = direction.without_takeover();
+                }
                 let encoded = match entry.deflates {
                     None => plain(fan_out, encoding, &self.meter),
                     Some(_) if self.codecs.output_is_spent() => {
@@ -188,7 +192,10 @@ fn compressed(
             meter,
         );
         if let Some(compressed) = compressed {
-            return compressed.of_publication(publication.began);
+            return match direction.takeover {
+                true => compressed.of_chained_publication(publication.began),
+                false => compressed.of_publication(publication.began),
+            };
         }
         let plain = encoded[encoding as usize].get_or_insert_with(|| {
             let encoded = encoding.encode(publication, meter);

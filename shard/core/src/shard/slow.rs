@@ -9,12 +9,7 @@ use crate::tick::Tick;
 impl ShardCore {
     /// What is set for the room of a session, if it drops messages for slow consumers.
     pub(super) fn dropping_room(&self, session: SessionId) -> Option<RoomSettings> {
-        let entry = self.sessions.get(session)?;
-        // What refers to messages that were never sent could not be inflated.
-        if entry.deflates.is_some_and(|direction| direction.takeover) {
-            return None;
-        }
-        let membership = entry.membership?;
+        let membership = self.sessions.get(session)?.membership?;
         let settings = self.rooms.get(membership.room)?.settings;
         (settings.slow_consumer != SlowConsumer::Disconnect).then_some(settings)
     }

@@ -2,7 +2,9 @@
 
 use ringmain_core::compression::Compression;
 use ringmain_core::limits::TURN_COMPRESSION_BYTES_MAX;
-use ringmain_core::{CloseReason, ConnId, Input, Limits, Target};
+use ringmain_core::{
+    CloseReason, ConnId, DropReason, Input, Limits, RoomSettings, SlowConsumer, Target,
+};
 use ringmain_proto::ws::deflate::{Agreement, Deflater, Rules, WindowBits, negotiate};
 use ringmain_router::RoomName;
 
@@ -261,6 +263,66 @@ fn members_with_contexts_hear_everything_in_order_beside_those_without() {
         assert_eq!(one.messages(member), messages);
     }
     assert!(one.sockets[&own[0]].bytes < one.sockets[&shared[0]].bytes / 2);
+}
+
+/// Only the newest waits for who does not read.
+const KEEP_LATEST: RoomSettings = RoomSettings {
+    slow_consumer: SlowConsumer::KeepLatest,
+    queue_bytes_max: 10_000,
+    queue_messages_max: 8,
+};
+
+#[test]
+fn where_publications_may_be_dropped_none_refers_to_another() {
+    let mut one = One::new(limits(true));
+    one.set_rooms(KEEP_LATEST);
+    let publisher = one.member("lobby");
+    let slow = one.open_compressed(lobby(), agreed(true, "permessage-deflate"));
+    let messages: Vec<_> = (0..20).map(|n| json(n, KIB)).collect();
+    one.say(publisher, &messages[0]);
+    one.turn();
+    one.sockets.get_mut(&slow).unwrap().is_stuck = true;
+    for message in &messages[1..] {
+        one.say(publisher, message);
+        one.turn();
+    }
+    one.unstick(slow);
+    one.turn();
+    // All of them would be garbage if the newest referred to one that was dropped.
+    assert_eq!(
+        one.messages(slow),
+        [messages[0].clone(), messages[19].clone()]
+    );
+    assert_eq!(one.dropped(DropReason::KeepLatest), 18);
+    assert_eq!(one.sockets[&slow].compressed, 2);
+}
+
+#[test]
+fn what_refers_to_messages_before_it_is_not_dropped_when_the_policy_changes() {
+    let mut one = One::new(limits(true));
+    let publisher = one.member("lobby");
+    let slow = one.open_compressed(lobby(), agreed(true, "permessage-deflate"));
+    one.sockets.get_mut(&slow).unwrap().is_stuck = true;
+    let messages: Vec<_> = (0..20).map(|n| json(n, KIB)).collect();
+    for message in &messages[..10] {
+        one.say(publisher, message);
+        one.turn();
+    }
+    one.set_rooms(KEEP_LATEST);
+    for message in &messages[10..] {
+        one.say(publisher, message);
+        one.turn();
+    }
+    one.unstick(slow);
+    one.turn();
+    let expected = [&messages[..10], &messages[19..]].concat();
+    assert_eq!(one.messages(slow), expected);
+    // Nor does any later one refer to what may have been dropped, should the policy be the old one again.
+    one.set_rooms(RoomSettings::default());
+    one.say(publisher, &messages[12]);
+    one.say(publisher, &messages[12]);
+    one.turn();
+    assert_eq!(one.messages(slow), vec![messages[12].clone(); 2]);
 }
 
 #[test]

@@ -47,8 +47,8 @@ impl Agreement {
     /// and of itself, whether it was offered or not.
     #[must_use]
     pub const fn without_takeover(mut self) -> Self {
-        self.server.takeover = false;
-        self.client.takeover = false;
+        self.server = self.server.without_takeover();
+        self.client = self.client.without_takeover();
         self
     }
 
@@ -59,6 +59,14 @@ impl Agreement {
 }
 
 impl Direction {
+    /// The same, with each message on its own. Who sends may give up its context at any time: what the peer remembers need
+    /// not be referred to.
+    #[must_use]
+    pub const fn without_takeover(mut self) -> Self {
+        self.takeover = false;
+        self
+    }
+
     const fn context_bytes_max(self) -> usize {
         if self.takeover {
             self.window.bytes()
