@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import compare, counts, fairness, generator, idle, million, shards, slow
+from . import cluster, compare, counts, fairness, generator, idle, million, shards, slow, tls
 from .failure import Failure
 from .outcome import conditions, say, write_json, write_markdown
 
@@ -14,9 +14,11 @@ COMMANDS = {
     "idle": idle,
     "fairness": fairness,
     "slow": slow,
+    "tls": tls,
     "shards": shards,
     "load": generator,
     "million": million,
+    "cluster": cluster,
     "counts": counts,
 }
 

@@ -27,6 +27,14 @@ PORTS_PLANNED_SHARE = 0.4
 
 
 @dataclass(frozen=True)
+class Tls:
+    """Where the engine is to listen for TLS, and its words for the certificate."""
+
+    port: int
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Hold:
     """What is to be held, and for how long."""
 
@@ -37,6 +45,8 @@ class Hold:
     io: str = "uring"
     # One message to each room at the end.
     probe: bool = False
+    # The connections are made by TLS.
+    tls: Tls | None = None
 
 
 @dataclass
@@ -123,11 +133,14 @@ def hold(kind: ServerKind, root: Path, load_binary: str, server_cpu: int, load_c
 
 def _engine_words(what: Hold) -> tuple[str, ...]:
     words = ("--io", what.io, "--connections-max", str(what.connections + 1_000))
+    words += ("--tls-listen", f"127.0.0.1:{what.tls.port}", *what.tls.words) if what.tls else ()
     return words + ("--heartbeat-seconds", f"{what.heartbeat_seconds:g}")
 
 
 def _load_words(binary: str, server: RunningServer, what: Hold, cpu: int) -> list[str]:
-    words = [binary, "idle", "--url", server.url(""), "--connections", str(what.connections)]
+    url = f"wss://127.0.0.1:{what.tls.port}" if what.tls else server.url("")
+    words = [binary, "idle", "--url", url, "--connections", str(what.connections)]
+    words += ["--insecure"] if what.tls else []
     words += ["--members-per-room", str(what.members_per_room), "--duration", f"{what.seconds:g}"]
     words += ["--source-addresses", str(_source_addresses(what.connections))]
     words += ["--handshake-timeout", "60", "--cpus", str(cpu), "--json"]

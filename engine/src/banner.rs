@@ -24,6 +24,8 @@ pub struct Banner<'a> {
     pub connections_max: u64,
     /// The public address.
     pub listen: SocketAddr,
+    /// The public address of TLS.
+    pub tls_listen: Option<SocketAddr>,
     /// The admin server's address.
     pub admin: Option<SocketAddr>,
 }
@@ -68,6 +70,9 @@ impl Banner<'_> {
             ),
         );
         line("listening", format!("ws://{}", self.listen));
+        if let Some(address) = self.tls_listen {
+            line("with TLS", format!("wss://{address}"));
+        }
         let admin = self.admin.map(|address| format!("http://{address}"));
         line("admin", admin.unwrap_or_else(|| "off".to_owned()));
         text
@@ -130,6 +135,7 @@ mod tests {
             descriptors_max: 20_000,
             connections_max: 1_000_000,
             listen: "127.0.0.1:8000".parse().unwrap(),
+            tls_listen: "127.0.0.1:8443".parse().ok(),
             admin,
         };
         banner.text()
@@ -156,6 +162,7 @@ mod tests {
             "at most 38000: descriptors allow 19000 a shard",
             "3 GiB for messages (as configured), 1.5 GiB a shard\n",
             "\nlistening    ws://127.0.0.1:8000\n",
+            "\nwith TLS     wss://127.0.0.1:8443\n",
             "\nadmin        http://127.0.0.1:8001\n",
         ] {
             assert!(text.contains(part), "{part}\n{text}");

@@ -5,21 +5,27 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use ringmain_core::stats::Cell64;
-use ringmain_router::RoomKey;
+use ringmain_nats::Handle;
+use ringmain_router::cluster::Source;
+use ringmain_router::{RoomKey, order};
 use ringmain_rt::descriptors;
 use ringmain_rt::driver::{self, Chosen, UringUnavailable};
-use ringmain_shard::{Node, NodeConfig, StartError};
+use ringmain_shard::auth::ApiKeys;
+use ringmain_shard::{CertificateError, Node, NodeConfig, StartError, Tickets};
 
 use crate::banner::{Banner, ShardTable};
+use crate::cluster::{self, ClusterError};
 use crate::config::Settings;
 use crate::config::value::AdminAddress;
 use crate::control::admin::{self, Pages};
+use crate::control::closing::{self, Closing};
+use crate::control::commands::{self, Commands, TokenError};
 use crate::control::numbers::Numbers;
 use crate::control::{Control, ControlError, Outcome, Reloading, Signals};
 use crate::logging::Log;
 use crate::metrics::{self, Metrics};
 use crate::plan::Plan;
-use crate::policy::{PolicyError, policy};
+use crate::policy::PolicyError;
 use crate::reload::Reloader;
 use crate::sources::Sources;
 
@@ -50,9 +56,18 @@ pub enum ServeError {
         /// Why not.
         source: io::Error,
     },
+    /// There is no secret for TLS sessions.
+    #[error("no secret for TLS sessions can be made: {0}")]
+    Tickets(CertificateError),
     /// A part of what the shards go by cannot be had.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The node cannot be part of its cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The token of commands cannot be had.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The shards do not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -76,7 +91,9 @@ pub fn serve(
         .enable_all()
         .build()
         .map_err(ServeError::Control)?;
-    runtime.block_on(serve_here(Reloader::new(sources, settings, plan), log))
+    let tickets = Tickets::new().map_err(ServeError::Tickets)?;
+    let reloader = Reloader::new(sources, settings, plan, tickets);
+    runtime.block_on(serve_here(reloader, log))
 }
 
 async fn serve_here(reloader: Reloader, log: &Log) -> Result<Outcome, ServeError> {
@@ -88,15 +105,41 @@ async fn serve_here(reloader: Reloader, log: &Log) -> Result<Outcome, ServeError
     // Before the shards: from here on a signal ends them in order, and an address in use is told at once.
     let signals = Signals::listen().map_err(ServeError::Control)?;
     let admin = AdminListener::bind(settings.admin)?;
-    let node = ringmain_shard::start(NodeConfig {
+    let room_secret = room_secret()?;
+    let token = commands::token(&settings.sections.commands)?;
+    let me = cluster::identity(settings, getrandom::u64().map_err(ServeError::Randomness)?);
+    let mut node = ringmain_shard::start(NodeConfig {
+        name: order::prefix(&me),
         listen: settings.listen.0,
+        tls_listen: match settings.tls_listen {
+            AdminAddress::At(address) => Some(address),
+            AdminAddress::Off => None,
+        },
         backlog: settings.backlog.0 as u32,
         cpus: plan.cpus.iter().copied().map(Some).collect(),
         backend: chosen.backend,
-        policy: Arc::new(policy(settings, plan)?),
+        policy: Arc::new(reloader.policy()?),
         descriptors_max,
-        room_secret: room_secret()?,
+        room_secret,
+        linked: !settings.nats.0.is_empty(),
     })?;
+    let is_linked = !settings.nats.0.is_empty();
+    let (closing, asks, carry_out) = Closing::new(room_secret, node.shards().len(), is_linked);
+    let cluster = match node.take_link() {
+        Some(end) => {
+            let (me, address) = (me.clone(), node.address());
+            let end = (end, node.shards().len());
+            let rooms = &node.policy().rooms;
+            Some(cluster::start(settings, me, address, room_secret, end, rooms, carry_out).await?)
+        }
+        None => None,
+    };
+    let orders = Orders {
+        me,
+        closing,
+        asks,
+        token,
+    };
     let banner = Banner {
         plan,
         chosen: &chosen,
@@ -104,26 +147,63 @@ async fn serve_here(reloader: Reloader, log: &Log) -> Result<Outcome, ServeError
         descriptors_max,
         connections_max: settings.connections_max.0,
         listen: node.address(),
+        tls_listen: node.tls_address(),
         admin: admin.as_ref().map(|admin| admin.address),
     };
     announce(&banner.text());
-    run(node, reloader, &chosen, admin, signals, log).await
+    let parts = Parts {
+        node,
+        cluster,
+        orders,
+        reloader,
+        admin,
+    };
+    run(parts, &chosen, signals, log).await
+}
+
+/// What serves together.
+struct Parts {
+    node: Node,
+    cluster: Option<Handle>,
+    orders: Orders,
+    reloader: Reloader,
+    admin: Option<AdminListener>,
+}
+
+/// An operator's way to the connections.
+struct Orders {
+    me: Source,
+    closing: Closing,
+    asks: closing::Asks,
+    token: Option<ApiKeys>,
 }
 
 async fn run(
-    node: Node,
-    reloader: Reloader,
+    parts: Parts,
     chosen: &Chosen,
-    admin: Option<AdminListener>,
     signals: Signals,
     log: &Log,
 ) -> Result<Outcome, ServeError> {
+    let Parts {
+        node,
+        cluster,
+        orders,
+        reloader,
+        admin,
+    } = parts;
+    let Orders {
+        me,
+        closing,
+        asks,
+        token,
+    } = orders;
     let stalls: Arc<[Cell64]> = node.shards().iter().map(|_| Cell64::default()).collect();
     let numbers = Arc::new(Numbers::default());
     numbers.configured(
         reloader.settings().connections_max.0,
         reloader.plan().limits.memory_bytes_max,
     );
+    numbers.presents(node.policy());
     let pages = Arc::new(Pages {
         metrics: Metrics::new(metrics::Sources {
             shards: node
@@ -135,14 +215,19 @@ async fn run(
             backend: chosen.backend,
             control: numbers.clone(),
             log_dropped: log.dropped(),
+            cluster: cluster.clone(),
         }),
         numbers: numbers.clone(),
+        ready_alone: reloader.settings().sections.cluster.ready_alone.0,
+        commands: Commands::new(me, asks, cluster.clone(), token),
+        cluster: cluster.clone(),
     });
     if let Some(admin) = admin {
         tokio::spawn(admin::serve(admin.listener, pages));
     }
     let reloading = Reloading::new(reloader, log.filter());
-    let control = Control::new(node, stalls, numbers, reloading);
+    let mut control = Control::new(node, stalls, numbers, reloading, closing);
+    control.link(cluster);
     Ok(control.run(signals).await?)
 }
 

@@ -9,11 +9,14 @@ use ringmain_tuning::Root;
 use ringmain_tuning::settings::{CONNECTIONS_DEFAULT, CONNECTIONS_MAX};
 
 use crate::config::Layer;
+use crate::config::cluster::{Cluster, Node, ServerList};
 use crate::config::cpus::CpuSelection;
 use crate::config::origins::OriginList;
+use crate::config::tls::FilePath;
 use crate::config::value::{
     Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds, SlowConsumer, Switch,
 };
+use crate::token::flags::TokenCommand;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,11 +24,14 @@ Examples:
   ringmain --listen 0.0.0.0:8000 --admin off    serve everyone, without metrics
   ringmain --config ringmain.toml --shards 4    file < environment < flags
   RINGMAIN_HEARTBEAT_SECONDS=60 ringmain        every key can be set in the environment
+  ringmain --tls-listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem    wss:// and https:// too
   ringmain --compression                        compress messages for clients that offer it
+  ringmain --nats nats://10.0.0.9:4222 --node a share rooms with the other nodes there
   ringmain config default > ringmain.toml       a file with all keys, explained
   ringmain config check --config ringmain.toml  what is wrong with it, or what it comes to
   ringmain doctor --connections 100000          whether this host can hold them, and what to change
   ringmain tune plan --connections 100000       the settings that would change, and why
+  ringmain token make --config ringmain.toml    a token for development; token explain: why one is refused
 
 Signals: SIGTERM and SIGINT (Ctrl-C) drain: /health/ready turns 503, new connections end, and
          all are closed with 1012 over --drain-seconds; then the process ends. A second one,
@@ -63,6 +69,9 @@ pub enum Command {
     /// Show, apply or take back the host's settings for many connections
     #[command(subcommand)]
     Tune(TuneCommand),
+    /// Make a token for development, or say why one is taken or not
+    #[command(subcommand)]
+    Token(TokenCommand),
 }
 
 const DOCTOR_EXAMPLES: &str = "\
@@ -198,6 +207,15 @@ pub struct ServeFlags {
     /// Where clients connect; port 0 for any that is free [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<Address>,
+    /// Where clients connect by TLS, or `off` [default: off]
+    #[arg(long, value_name = "ADDRESS")]
+    pub tls_listen: Option<AdminAddress>,
+    /// The certificate in PEM, with its chain
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<FilePath>,
+    /// Its private key in PEM, unless that is in the same file
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<FilePath>,
     /// Where health and metrics are, or `off` [default: 127.0.0.1:8001]
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Option<AdminAddress>,
@@ -252,6 +270,15 @@ pub struct ServeFlags {
     /// Messages refer to those before them; up to 64KiB a connection, compressed for each by itself [default: off]
     #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on")]
     pub compression_takeover: Option<Switch>,
+    /// NATS servers over which rooms are shared with other nodes, such as nats://127.0.0.1:4222 [default: none]
+    #[arg(long, value_name = "LIST")]
+    pub nats: Option<ServerList>,
+    /// The cluster's name [default: main]
+    #[arg(long, value_name = "NAME", visible_alias = "cluster")]
+    pub cluster_name: Option<Cluster>,
+    /// This node's name in it [default: made up at each start]
+    #[arg(long, value_name = "NAME", visible_alias = "node")]
+    pub node_name: Option<Node>,
     /// What is logged: a level, or levels by target [default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<LogFilter>,
@@ -273,6 +300,9 @@ impl ServeFlags {
         }
         let values = values!(
             listen,
+            tls_listen,
+            tls_cert,
+            tls_key,
             admin,
             shards,
             cpus,
@@ -291,6 +321,9 @@ impl ServeFlags {
             compression_bytes_min,
             compression_level,
             compression_takeover,
+            nats,
+            cluster_name,
+            node_name,
             log,
             log_format
         );
@@ -333,7 +366,15 @@ mod tests {
         for key in &crate::config::keys::KEYS {
             let flag = format!("--{} <", key.name.replace('_', "-"));
             let default = format!("[default: {}]", (key.show)(&Settings::default()));
-            let words = ["shards", "cpus", "memory_bytes_max"];
+            let words = [
+                "shards",
+                "cpus",
+                "memory_bytes_max",
+                "tls_cert",
+                "tls_key",
+                "nats",
+                "node_name",
+            ];
             if help.contains(&flag) && !words.contains(&key.name) {
                 assert!(help.contains(&default), "{flag} {default}");
             }
@@ -342,18 +383,18 @@ mod tests {
 
     #[test]
     fn every_flag_sets_its_key() {
-        let arguments = "ringmain --listen [::1]:1 --admin off --shards 2 --cpus 0-1 --io epoll \
+        let arguments = "ringmain --listen [::1]:1 --tls-listen [::1]:2 --tls-cert c.pem --tls-key k.pem --admin off --shards 2 --cpus 0-1 --io epoll \
             --message-bytes-max 1MiB --connections-max 5 --memory-max 1GiB --backlog 6 \
             --origins https://a.example --heartbeat-seconds 0.5 --ready-delay 3 --drain-seconds 4 \
             --slow-consumer drop_oldest --lifetime-seconds 60 --log warn --log-format json \
-            --compression --compression-bytes-min 1KiB --compression-level 9 --compression-takeover=on";
+            --nats nats://a:1 --cluster other --node a --compression --compression-bytes-min 1KiB --compression-level 9 --compression-takeover=on";
         let cli = Cli::try_parse_from(arguments.split_whitespace()).unwrap();
         let config = Config::merge(&[cli.serve.layer()]).unwrap();
         let default = Settings::default();
         let changed = crate::config::keys::KEYS
             .iter()
             .filter(|key| (key.show)(&config.settings) != (key.show)(&default));
-        assert_eq!(changed.count(), 21);
+        assert_eq!(changed.count(), 27);
         assert_eq!(
             config.origin("memory_bytes_max").to_string(),
             "--memory-bytes-max"

@@ -2,9 +2,12 @@
 //! in the crates below; here it is put together.
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod banner;
 pub mod bootstrap;
+pub mod certificates;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod control;
 pub mod fatal;
@@ -15,4 +18,5 @@ pub mod plan;
 pub mod policy;
 pub mod reload;
 pub mod sources;
+pub mod token;
 pub mod tune;

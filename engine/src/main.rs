@@ -10,6 +10,8 @@ use ringmain::cli::{Cli, Command, ConfigCommand, ServeFlags};
 use ringmain::config::{Settings, render};
 use ringmain::control::Outcome;
 use ringmain::sources::Sources;
+use ringmain::token::flags::TokenCommand;
+use ringmain::token::{self, TokenError};
 use ringmain::tune::{self, Answer, HostCommandError};
 use ringmain::{bootstrap, fatal, logging};
 use ringmain_rt::process::{exit_now, last_words};
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Some(Command::Config(ConfigCommand::Check { config })) => check(config),
         Some(Command::Doctor(flags)) => answer(tune::doctor(&flags)),
         Some(Command::Tune(command)) => answer(tune::tune(&command)),
+        Some(Command::Token(command)) => token(&command),
     }
 }
 
@@ -77,6 +80,18 @@ fn answer(answer: Result<Answer, HostCommandError>) -> ExitCode {
             ExitCode::from(code)
         }
         Err(error @ HostCommandError::UnknownSetting(_)) => fail(&error, EXIT_USAGE),
+        Err(error) => fail(&error, EXIT_FAILURE),
+    }
+}
+
+fn token(command: &TokenCommand) -> ExitCode {
+    match token::token(command) {
+        Ok(Answer { text, code: 0 }) => print(&text),
+        Ok(Answer { text, code }) => {
+            print(&text);
+            ExitCode::from(code)
+        }
+        Err(error @ TokenError::Sources(_)) => fail(&error, EXIT_USAGE),
         Err(error) => fail(&error, EXIT_FAILURE),
     }
 }

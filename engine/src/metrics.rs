@@ -1,23 +1,27 @@
 //! The numbers of the process as Prometheus and OpenMetrics read them.
 
+mod cluster;
+mod family;
 mod histograms;
+mod node;
+mod shards;
+mod tls;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
-use ringmain_core::close::CloseReason;
-use ringmain_core::stats::{Cell64, Metric, MetricKind};
-use ringmain_core::{DropReason, Refusal, RefusedStatus, ShardStats};
+use ringmain_core::ShardStats;
+use ringmain_core::stats::Cell64;
+use ringmain_nats::Handle;
 use ringmain_rt::Backend;
 use tracing_appender::non_blocking::ErrorCounter;
 
-use crate::control::numbers::{Numbers, State};
-use crate::host;
+use crate::control::numbers::Numbers;
+use family::{Family, Labels, counter, gauge};
+use node::{NodeCollector, ProcessCollector};
+use shards::ShardCollector;
 
 /// The content type of the text for a reader that asks for OpenMetrics.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -36,6 +40,8 @@ pub struct Sources {
     pub control: Arc<Numbers>,
     /// Lines of the log that were dropped.
     pub log_dropped: ErrorCounter,
+    /// The link with other nodes, where there is one.
+    pub cluster: Option<Handle>,
 }
 
 /// Writes the metrics down.
@@ -57,6 +63,9 @@ impl Metrics {
             control: sources.control,
             log_dropped: sources.log_dropped,
         }));
+        if let Some(cluster) = sources.cluster {
+            ours.register_collector(Box::new(cluster::ClusterCollector(cluster)));
+        }
         let labels = 0..sources.shards.len();
         ours.register_collector(Box::new(ShardCollector {
             labels: labels.map(|index| index.to_string()).collect(),
@@ -109,327 +118,14 @@ fn counters_by_full_name(openmetrics: &str) -> String {
     text
 }
 
-type Labels<'a> = [(&'static str, &'a str)];
-
-/// One metric with all its samples.
-struct Family<'a> {
-    name: &'a str,
-    help: &'a str,
-    kind: MetricKind,
-}
-
-impl Family<'_> {
-    fn encode<'s>(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        samples: impl IntoIterator<Item = (Vec<(&'static str, &'s str)>, u64)>,
-    ) -> fmt::Result {
-        let kind = match self.kind {
-            MetricKind::Counter => MetricType::Counter,
-            MetricKind::Gauge => MetricType::Gauge,
-        };
-        let help = format!("{}.", self.help);
-        let mut family = encoder.encode_descriptor(self.name, &help, None, kind)?;
-        for (labels, value) in samples {
-            if labels.is_empty() {
-                self.encode_value(&mut family, value)?;
-            } else {
-                let labels: &Labels<'_> = &labels;
-                self.encode_value(&mut family.encode_family(&labels)?, value)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn encode_value(&self, sample: &mut MetricEncoder<'_>, value: u64) -> fmt::Result {
-        match self.kind {
-            MetricKind::Counter => sample.encode_counter::<NoLabelSet, u64, f64>(&value, None),
-            // Beyond what a gauge's 64 bits with sign hold there are no such numbers.
-            MetricKind::Gauge => sample.encode_gauge(&(value as i64)),
-        }
-    }
-}
-
-fn counter<'a>(name: &'a str, help: &'a str) -> Family<'a> {
-    Family {
-        name,
-        help,
-        kind: MetricKind::Counter,
-    }
-}
-
-fn gauge<'a>(name: &'a str, help: &'a str) -> Family<'a> {
-    Family {
-        name,
-        help,
-        kind: MetricKind::Gauge,
-    }
-}
-
-/// What every process has, under the names that Prometheus's own libraries use.
-#[derive(Debug)]
-struct ProcessCollector {
-    start: SystemTime,
-}
-
-impl Collector for ProcessCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let start = self.start.duration_since(UNIX_EPOCH).unwrap_or_default();
-        gauge(
-            "process_start_time_seconds",
-            "Start of the process, in seconds since 1970",
-        )
-        .encode(&mut encoder, [(vec![], start.as_secs())])?;
-        gauge(
-            "process_resident_memory_bytes",
-            "Resident memory of the process",
-        )
-        .encode(
-            &mut encoder,
-            host::resident_bytes().map(|bytes| (vec![], bytes)),
-        )
-    }
-}
-
-/// What the node has once.
-#[derive(Debug)]
-struct NodeCollector {
-    backend: Backend,
-    shards: u64,
-    control: Arc<Numbers>,
-    log_dropped: ErrorCounter,
-}
-
-impl Collector for NodeCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let encoder = &mut encoder;
-        let backend = match self.backend {
-            Backend::Uring => "uring",
-            Backend::Epoll => "epoll",
-        };
-        let version = env!("CARGO_PKG_VERSION");
-        gauge("build_info", "The version that runs")
-            .encode(encoder, [(vec![("version", version)], 1)])?;
-        gauge("io_backend", "What the shards do input and output with")
-            .encode(encoder, [(vec![("backend", backend)], 1)])?;
-        gauge("shards", "Shards of this node").encode(encoder, [(vec![], self.shards)])?;
-        gauge("connections_max", "Connections that this node accepts")
-            .encode(encoder, [(vec![], self.control.connections_max.get())])?;
-        let help = "What memory_bytes of each shard may come to; from nine tenths on it refuses new connections";
-        gauge("shard_memory_bytes_max", help).encode(
-            encoder,
-            [(vec![], self.control.shard_memory_bytes_max.get())],
-        )?;
-        self.encode_reloads(encoder)?;
-        self.encode_end(encoder)?;
-        counter(
-            "log_lines_dropped",
-            "Lines of the log that were dropped because nobody took them in time",
-        )
-        .encode(encoder, [(vec![], self.log_dropped.dropped_lines() as u64)])
-    }
-}
-
-impl NodeCollector {
-    fn encode_end(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let now = self.control.state.get();
-        gauge(
-            "state",
-            "How far the process is from its end: 1 for what it does now",
-        )
-        .encode(
-            encoder,
-            State::NAMES
-                .map(|(name, state)| (vec![("state", name)], u64::from(state as u64 == now))),
-        )?;
-        gauge(
-            "drain_connections_left",
-            "Connections that a drain has still to close, once it has been asked for",
-        )
-        .encode(
-            encoder,
-            [(vec![], self.control.drain_connections_left.get())],
-        )?;
-        gauge(
-            "drain_seconds_left",
-            "Of the time that a drain has, what is left, once it has been asked for",
-        )
-        .encode(encoder, [(vec![], self.control.drain_seconds_left.get())])
-    }
-
-    fn encode_reloads(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let outcomes = [
-            ("applied", &self.control.reloads_applied),
-            ("refused", &self.control.reloads_refused),
-        ];
-        counter(
-            "reloads",
-            "Times the configuration was read again; refused is one that was invalid",
-        )
-        .encode(
-            encoder,
-            outcomes.map(|(outcome, cell)| (vec![("outcome", outcome)], cell.get())),
-        )?;
-        gauge(
-            "configured_timestamp_seconds",
-            "When the configuration that holds was read, in seconds since 1970",
-        )
-        .encode(
-            encoder,
-            [(vec![], self.control.configured_at_seconds.get())],
-        )
-    }
-}
-
-/// What each shard has.
-#[derive(Debug)]
-struct ShardCollector {
-    labels: Vec<String>,
-    shards: Vec<Arc<ShardStats>>,
-    stalls: Arc<[Cell64]>,
-}
-
-impl Collector for ShardCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.encode_numbers(&mut encoder)?;
-        self.encode_reasons(&mut encoder)?;
-        self.encode_refusals(&mut encoder)?;
-        self.encode_histograms(&mut encoder)?;
-        counter("turns_stalled", "Turns that took longer than 100 ms").encode(
-            &mut encoder,
-            self.stalls
-                .iter()
-                .zip(&self.labels)
-                .map(|(cell, shard)| (vec![("shard", shard.as_str())], cell.get())),
-        )
-    }
-}
-
-/// One number of all shards.
-struct Column {
-    metric: Metric,
-    values: Vec<u64>,
-}
-
-impl ShardCollector {
-    fn columns(&self) -> Vec<Column> {
-        let mut columns: Vec<Column> = Vec::new();
-        for (shard, stats) in self.shards.iter().enumerate() {
-            let mut index = 0;
-            stats.each(|metric, value| {
-                if shard == 0 {
-                    let values = Vec::with_capacity(self.shards.len());
-                    columns.push(Column { metric, values });
-                }
-                if let Some(column) = columns.get_mut(index) {
-                    column.values.push(value);
-                }
-                index += 1;
-            });
-        }
-        columns
-    }
-
-    fn encode_numbers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let columns = self.columns();
-        for Column { metric, values } in &columns {
-            if lane_and_way(metric.name).is_some() {
-                continue;
-            }
-            let samples = self.labels.iter().zip(values);
-            Family {
-                name: metric.name,
-                help: metric.help,
-                kind: metric.kind,
-            }
-            .encode(
-                encoder,
-                samples.map(|(shard, &value)| (vec![("shard", shard.as_str())], value)),
-            )?;
-        }
-        self.encode_mesh(encoder, &columns, "out", "Frames sent to other shards")?;
-        self.encode_mesh(encoder, &columns, "in", "Frames received from other shards")
-    }
-
-    /// The frames of both lanes as one metric with a label.
-    fn encode_mesh(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        columns: &[Column],
-        way: &str,
-        help: &str,
-    ) -> fmt::Result {
-        let samples = columns.iter().flat_map(|Column { metric, values }| {
-            let lane = lane_and_way(metric.name).filter(|found| found.1 == way);
-            let shards = self.labels.iter().zip(values);
-            shards.filter_map(move |(shard, &value)| {
-                Some((vec![("shard", shard.as_str()), ("lane", lane?.0)], value))
-            })
-        });
-        counter(&format!("mesh_frames_{way}"), help).encode(encoder, samples)
-    }
-
-    fn encode_reasons(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let shards = || self.labels.iter().zip(&self.shards);
-        let drops = shards().flat_map(|(shard, stats)| {
-            let reasons = DropReason::NAMES.iter().zip(&stats.drops);
-            reasons.map(|((name, _), cell)| {
-                let labels = vec![("shard", shard.as_str()), ("reason", *name)];
-                (labels, cell.get())
-            })
-        });
-        counter("drops", "Messages that did not reach a member").encode(encoder, drops)?;
-        let closes = shards().flat_map(|(shard, stats)| {
-            let reasons = CloseReason::CATALOGUE.iter().zip(&stats.closes);
-            reasons.map(|(entry, cell)| {
-                let labels = vec![("shard", shard.as_str()), ("reason", entry.name)];
-                (labels, cell.get())
-            })
-        });
-        counter("closes", "Connections ended").encode(encoder, closes)
-    }
-
-    fn encode_refusals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let shards = || self.labels.iter().zip(&self.shards);
-        let refusals = shards().flat_map(|(shard, stats)| {
-            let reasons = Refusal::NAMES.iter().zip(&stats.refusals);
-            reasons.map(|((name, _), cell)| {
-                let labels = vec![("shard", shard.as_str()), ("reason", *name)];
-                (labels, cell.get())
-            })
-        });
-        let help = "Connections answered with 503 at accept";
-        counter("refused", help).encode(encoder, refusals)?;
-        let requests = shards().flat_map(|(shard, stats)| {
-            let statuses = RefusedStatus::all().zip(&stats.refused_requests);
-            statuses.map(|(status, cell)| {
-                let labels = vec![("shard", shard.as_str()), ("status", status.label())];
-                (labels, cell.get())
-            })
-        });
-        let help = "HTTP requests answered with an error";
-        counter("requests_refused", help).encode(encoder, requests)?;
-        let withheld = shards().map(|(shard, stats)| {
-            let cells = (stats.closes_withheld.iter())
-                .chain(&stats.refusals_withheld)
-                .chain(&stats.refused_requests_withheld);
-            let lines = cells.map(Cell64::get).sum();
-            (vec![("shard", shard.as_str())], lines)
-        });
-        let help =
-            "Lines of the log about closes and refusals beyond its rate, told as a number only";
-        counter("log_lines_withheld", help).encode(encoder, withheld)
-    }
-}
-
-/// Lane and way of a shard's number of mesh frames, such as `mesh_data_frames_out`.
-fn lane_and_way(name: &'static str) -> Option<(&'static str, &'static str)> {
-    name.strip_prefix("mesh_")?.split_once("_frames_")
-}
-
 #[cfg(test)]
 mod tests {
+    use ringmain_core::close::CloseReason;
+    use ringmain_core::stats::MetricKind;
+    use ringmain_core::{DropReason, Refusal, RefusedStatus, RefusedToken};
+
     use super::*;
+    use crate::control::numbers::State;
 
     pub(super) fn sources() -> Sources {
         let (lines, _writer) = tracing_appender::non_blocking(std::io::sink());
@@ -439,6 +135,7 @@ mod tests {
             backend: Backend::Epoll,
             control: Arc::default(),
             log_dropped: lines.error_counter(),
+            cluster: None,
         }
     }
 
@@ -521,11 +218,14 @@ mod tests {
         sources.shards[1].refused_requests[RefusedStatus::of(404).index()].add(3);
         sources.shards[1].refused_requests[RefusedStatus::of(418).index()].add(4);
         sources.shards[1].refusals_withheld[Refusal::MemoryFull as usize].add(5);
+        sources.shards[1].token_refused(RefusedToken::Expired);
         sources.shards[1].refused_requests_withheld[RefusedStatus::of(404).index()].add(6);
         let text = Metrics::new(sources).text().unwrap();
         for line in [
             r#"ringmain_refused_total{shard="0",reason="memory_full"} 2"#,
             r#"ringmain_refused_total{shard="1",reason="connections_max"} 0"#,
+            r#"ringmain_tokens_refused_total{shard="1",reason="expired"} 1"#,
+            r#"ringmain_tokens_refused_total{shard="1",reason="rights"} 0"#,
             r#"ringmain_requests_refused_total{shard="1",status="404"} 3"#,
             r#"ringmain_requests_refused_total{shard="1",status="other"} 4"#,
             r#"ringmain_log_lines_withheld_total{shard="1"} 11"#,

@@ -68,11 +68,11 @@ pub enum PlanError {
         /// The bound.
         outbox: ByteSize,
     },
-    /// The public and the admin address are one.
+    /// Two addresses are one.
     #[error(
-        "`listen` and `admin` are both {0}: choose another port for one of them, or `admin = \"off\"`"
+        "`{0}` and `{1}` are both {2}: choose another port for one of them, or `{1} = \"off\"`"
     )]
-    SameAddress(std::net::SocketAddr),
+    SameAddress(&'static str, &'static str, std::net::SocketAddr),
 }
 
 impl Plan {
@@ -81,9 +81,22 @@ impl Plan {
     /// # Errors
     /// Says what does not fit, and what to change.
     pub fn new(settings: &Settings, host: &Host) -> Result<Self, PlanError> {
-        let listen = settings.listen.0;
-        if settings.admin == AdminAddress::At(listen) && listen.port() != 0 {
-            return Err(PlanError::SameAddress(listen));
+        let all = [
+            ("listen", AdminAddress::At(settings.listen.0)),
+            ("tls_listen", settings.tls_listen),
+            ("admin", settings.admin),
+        ];
+        for (index, (first, address)) in all.into_iter().enumerate() {
+            let AdminAddress::At(address) = address else {
+                continue;
+            };
+            let mut others = all[index + 1..].iter();
+            let same = others.find(|(_, other)| *other == AdminAddress::At(address));
+            if let Some((second, _)) = same
+                && address.port() != 0
+            {
+                return Err(PlanError::SameAddress(first, second, address));
+            }
         }
         Self::on(cpus_of_shards(settings, host)?, settings, host)
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ringmain_shard::Policy;
+use ringmain_shard::{Policy, Tickets};
 
 use crate::config::Settings;
 use crate::config::keys::{KEYS, Key};
@@ -17,6 +17,7 @@ pub struct Reloader {
     sources: Sources,
     settings: Settings,
     plan: Plan,
+    tickets: Tickets,
 }
 
 /// A new configuration that is good.
@@ -61,12 +62,21 @@ pub enum ReloadError {
 
 impl Reloader {
     /// For a node that was started with these settings from these sources.
-    pub fn new(sources: Sources, settings: Settings, plan: Plan) -> Self {
+    pub fn new(sources: Sources, settings: Settings, plan: Plan, tickets: Tickets) -> Self {
         Reloader {
             sources,
             settings,
             plan,
+            tickets,
         }
+    }
+
+    /// What the shards are to go by, with the certificates that their files hold now.
+    ///
+    /// # Errors
+    /// A part of it cannot be had.
+    pub fn policy(&self) -> Result<Policy, PolicyError> {
+        policy(&self.settings, &self.plan, &self.tickets)
     }
 
     /// What the node goes by now.
@@ -92,14 +102,15 @@ impl Reloader {
         for key in &postponed {
             (key.keep)(&self.settings, &mut settings);
         }
+        let sections_kept = keep_sections(&self.settings, &mut settings);
         let plan = self.plan.renewed(&settings, &Host::ask()?)?;
-        let policy = Arc::new(policy(&settings, &plan)?);
+        let policy = Arc::new(policy(&settings, &plan, &self.tickets)?);
         let change = |key: &&Key| Change::of(key, &self.settings, &wanted);
         let sections = self.settings.sections.changes(&wanted.sections);
         let sections = sections.map(|(key, old, new)| Change { key, old, new });
         Ok(Renewal {
             applied: applied.iter().map(change).chain(sections).collect(),
-            postponed: postponed.iter().map(change).collect(),
+            postponed: postponed.iter().map(change).chain(sections_kept).collect(),
             settings,
             plan,
             policy,
@@ -129,6 +140,25 @@ impl fmt::Display for Change {
     }
 }
 
+/// Keeps the sections that only a restart changes. Returns those that are another in the sources.
+fn keep_sections(old: &Settings, new: &mut Settings) -> Vec<Change> {
+    let (old, new) = (&old.sections, &mut new.sections);
+    let is_changed = [
+        ("[cluster]", old.cluster != new.cluster),
+        ("[commands]", old.commands != new.commands),
+    ];
+    new.cluster = old.cluster.clone();
+    new.commands = old.commands.clone();
+    let changed = is_changed.into_iter().filter(|(_, is_changed)| *is_changed);
+    changed
+        .map(|(key, _)| Change {
+            key,
+            old: "1 table".to_owned(),
+            new: "another".to_owned(),
+        })
+        .collect()
+}
+
 /// The keys with another value.
 fn changed(old: &Settings, new: &Settings) -> impl Iterator<Item = &'static Key> {
     let is_changed = |key: &&Key| (key.show)(old) != (key.show)(new);
@@ -152,9 +182,13 @@ mod tests {
         Config::merge(&[layer]).unwrap().settings
     }
 
+    fn tickets() -> Tickets {
+        Tickets::new().unwrap()
+    }
+
     fn reloader(settings: Settings) -> Reloader {
         let plan = Plan::new(&settings, &Host::ask().unwrap()).unwrap();
-        Reloader::new(Sources::default(), settings, plan)
+        Reloader::new(Sources::default(), settings, plan, tickets())
     }
 
     /// An option that a reload takes and that reaches nobody would be a lie.
@@ -162,15 +196,17 @@ mod tests {
     fn every_reloadable_key_changes_what_the_shards_go_by() {
         // Read by the control plane itself, when it needs them.
         let elsewhere = ["log", "ready_delay_seconds", "drain_seconds"];
+        // Files, which take a listener too: tests/tls.rs.
+        let files = ["tls_cert", "tls_key"];
         let host = Host::ask().unwrap();
         let default = Settings::default();
         let plan = Plan::new(&default, &host).unwrap();
         let shown = |settings: &Settings| {
             let plan = plan.renewed(settings, &host).unwrap();
-            format!("{:?}", policy(settings, &plan).unwrap())
+            format!("{:?}", policy(settings, &plan, &tickets()).unwrap())
         };
         for key in KEYS.iter().filter(|key| key.is_reloadable) {
-            if elsewhere.contains(&key.name) {
+            if elsewhere.contains(&key.name) || files.contains(&key.name) {
                 continue;
             }
             let now = (key.show)(&default);
@@ -247,7 +283,7 @@ mod tests {
         let sources = Sources::new(Some(PathBuf::from("/nowhere/ringmain.toml")), None);
         let settings = Settings::default();
         let plan = Plan::new(&settings, &Host::ask().unwrap()).unwrap();
-        let reloader = Reloader::new(sources, settings, plan);
+        let reloader = Reloader::new(sources, settings, plan, tickets());
         let error = reloader.read().err().unwrap().to_string();
         assert!(error.contains("/nowhere/ringmain.toml"), "{error}");
     }

@@ -6,7 +6,7 @@ use ringmain_router::SHARDS_MAX;
 use ringmain_rt::descriptors::Table;
 use ringmain_rt::driver::{self, Backend, IoChoice};
 use ringmain_rt::thread::{self, ThreadSetup};
-use ringmain_shard::DESCRIPTORS_RESERVED;
+use ringmain_shard::descriptors_beside_connections;
 use ringmain_tuning::doctor::{Engine, Report};
 use ringmain_tuning::tune::state::State;
 use ringmain_tuning::tune::{Options, Outcome, Plan, TuneError, apply, revert};
@@ -76,7 +76,7 @@ fn probe(shards: u64) -> Engine {
         io_uring,
         io_reason,
         private_tables: has_private_tables().unwrap_or(false),
-        descriptors_reserved: DESCRIPTORS_RESERVED as u64,
+        descriptors_reserved: descriptors_beside_connections(0) as u64,
         connections_max_default: Settings::default().connections_max.0,
     }
 }

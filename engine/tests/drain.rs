@@ -26,7 +26,7 @@ fn closed(client: &mut TcpStream) -> [u8; 2] {
 #[test]
 fn an_idle_engine_ends_at_once() {
     for backend in BACKENDS {
-        let mut engine = Engine::serve(backend, &["--drain-seconds", "60"]);
+        let engine = Engine::serve(backend, &["--drain-seconds", "60"]);
         engine.admin();
         let begin = Instant::now();
         engine.signal("TERM");
@@ -39,7 +39,7 @@ fn an_idle_engine_ends_at_once() {
 #[test]
 fn in_the_ready_delay_newcomers_are_served_and_then_refused() {
     for backend in BACKENDS {
-        let mut engine = Engine::serve(backend, &["--ready-delay", "3", "--drain-seconds", "1"]);
+        let engine = Engine::serve(backend, &["--ready-delay", "3", "--drain-seconds", "1"]);
         let (address, admin) = (engine.listening(), engine.admin());
         let mut clients = vec![upgraded(&address, "/raw/a")];
         engine.signal("TERM");
@@ -75,7 +75,7 @@ fn in_the_ready_delay_newcomers_are_served_and_then_refused() {
 #[test]
 fn a_drain_tells_how_far_it_is_and_ends_in_time() {
     for backend in BACKENDS {
-        let mut engine = Engine::serve_with_shards(backend, "4", &["--drain-seconds", "3"]);
+        let engine = Engine::serve_with_shards(backend, "4", &["--drain-seconds", "3"]);
         let (address, admin) = (engine.listening(), engine.admin());
         let mut clients: Vec<_> = (0..100).map(|_| upgraded(&address, "/echo")).collect();
         engine.signal("TERM");
@@ -110,7 +110,7 @@ fn a_drain_tells_how_far_it_is_and_ends_in_time() {
 #[test]
 fn a_second_signal_ends_a_drain_at_once() {
     for backend in BACKENDS {
-        let mut engine = Engine::serve(backend, &["--drain-seconds", "600"]);
+        let engine = Engine::serve(backend, &["--drain-seconds", "600"]);
         let address = engine.listening();
         let _clients: Vec<_> = (0..50).map(|_| upgraded(&address, "/echo")).collect();
         engine.signal("TERM");

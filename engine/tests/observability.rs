@@ -1,128 +1,72 @@
 //! What an operator sees of a running engine: metrics, the files made of their names, and the log.
 #![allow(clippy::unwrap_used)] // A test that meets an unexpected error fails by saying so.
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ringmain_core::CloseReason;
 use serde_json::Value as Json;
 
-const BACKENDS: [&str; 2] = ["uring", "epoll"];
-/// For what takes milliseconds, on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(30);
+use support::{BACKENDS, Engine, PATIENCE, Temporary, temporary, until};
 
 /// Set, the generated parts of the documentation are written anew instead of compared.
 const WRITE_VARIABLE: &str = "WRITE_DOCS";
 const WRITE_COMMAND: &str = "WRITE_DOCS=1 cargo test -p ringmain --test observability";
 
-/// The engine as a process; ended with the test.
-struct Engine {
-    child: Child,
-    lines: Arc<Mutex<Vec<String>>>,
+/// Labels of metrics of which there is no sample yet: the engine is alone, and its NATS server is not there.
+const LABELS_WITHOUT_SAMPLES: [(&str, &str); 2] = [
+    ("ringmain_cluster_node_heard_milliseconds", "node"),
+    ("ringmain_cluster_node_round_trip_milliseconds", "node"),
+];
+
+/// An engine that shows all metrics that there can be: with a certificate, and part of a cluster.
+fn start_with_everything(test: &str) -> (Engine, Temporary) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let pair = made.cert.pem() + &made.signing_key.serialize_pem();
+    let pair = temporary(test, &pair);
+    let engine = start(&[
+        "--shards",
+        "2",
+        "--tls-listen",
+        "127.0.0.1:0",
+        "--tls-cert",
+        &pair.0,
+        "--nats",
+        "nats://127.0.0.1:1",
+    ]);
+    (engine, pair)
 }
 
-impl Engine {
-    fn start(more: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ringmain"));
-        command
-            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(more)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let own =
-            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RINGMAIN_"));
-        for (name, _) in own {
-            command.env_remove(name);
-        }
-        let mut child = command.spawn().unwrap();
-        let lines = Arc::<Mutex<Vec<String>>>::default();
-        let streams: [Box<dyn Read + Send>; 2] = [
-            Box::new(child.stdout.take().unwrap()),
-            Box::new(child.stderr.take().unwrap()),
-        ];
-        for stream in streams {
-            let lines = lines.clone();
-            std::thread::spawn(move || {
-                for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                    lines.lock().unwrap().push(line);
-                }
-            });
-        }
-        Engine { child, lines }
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
-    }
-
-    /// An address of the block that is printed at start.
-    fn address(&self, name: &str, scheme: &str) -> String {
-        until(name, || {
-            let lines = self.lines();
-            let line = lines.iter().find_map(|line| line.strip_prefix(name))?;
-            line.trim().strip_prefix(scheme).map(str::to_owned)
-        })
-    }
-
-    fn listening(&self) -> String {
-        self.address("listening ", "ws://")
-    }
-
-    fn metrics(&self) -> String {
-        let mut stream = TcpStream::connect(self.address("admin ", "http://")).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream
-            .write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
-            .unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        text.split_once("\r\n\r\n").unwrap().1.to_owned()
-    }
-
-    /// Sends these bytes on a connection of its own, and reads it to its end.
-    fn send(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut stream = TcpStream::connect(self.listening()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(bytes).unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        answer
-    }
-
-    /// Events of the log whose field has this value.
-    fn events(&self, field: &str, value: &str) -> Vec<Json> {
-        let lines = self.lines();
-        let events = lines
-            .iter()
-            .filter_map(|line| serde_json::from_str::<Json>(line).ok());
-        events.filter(|event| event[field] == value).collect()
-    }
+/// An engine on free ports.
+fn start(more: &[&str]) -> Engine {
+    let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    Engine::start(&[&ports[..], more].concat())
 }
 
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Sends these bytes on a connection of its own, and reads it to its end.
+fn send(engine: &Engine, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(engine.listening()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(bytes).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    answer
 }
 
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+/// Events of the log whose field has this value.
+fn events(engine: &Engine, field: &str, value: &str) -> Vec<Json> {
+    let output = engine.output();
+    let events = output
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Json>(line).ok());
+    events.filter(|event| event[field] == value).collect()
 }
 
 fn upgrade(path: &str) -> Vec<u8> {
@@ -202,9 +146,10 @@ fn used(text: &str) -> Vec<(String, Vec<(String, String)>)> {
             && let Some((selector, _)) = selector.split_once('}')
         {
             for comparison in selector.split(", ").flat_map(|part| part.split(',')) {
-                let (label, values) = comparison.split_once('=').unwrap();
-                let values = values.trim_matches(['~', '"', '\\']);
-                let label = label.trim_end_matches('!').trim().to_owned();
+                // =, !=, =~ or !~
+                let (label, values) = comparison.split_at(comparison.find(['=', '!']).unwrap());
+                let values = values.trim_matches(['=', '!', '~', '"', '\\']);
+                let label = label.trim().to_owned();
                 compared.extend(
                     values
                         .split('|')
@@ -241,12 +186,18 @@ fn expressions(json: &Json, found: &mut Vec<String>) {
 
 #[test]
 fn dashboard_and_alerts_name_only_what_the_engine_shows() {
-    let engine = Engine::start(&["--shards", "2"]);
+    let (engine, _pair) = start_with_everything("dashboard");
     let metrics = shown(&engine.metrics());
+    let without = LABELS_WITHOUT_SAMPLES.map(|(name, _)| name);
     let samples: BTreeSet<&str> = metrics
         .values()
         .flat_map(|metric| &metric.samples)
         .map(String::as_str)
+        .chain(
+            without
+                .into_iter()
+                .filter(|name| metrics.contains_key(*name)),
+        )
         .collect();
     let mut values = BTreeMap::<&str, BTreeSet<&str>>::new();
     for (label, found) in metrics.values().flat_map(|metric| &metric.labels) {
@@ -260,8 +211,8 @@ fn dashboard_and_alerts_name_only_what_the_engine_shows() {
     expressions(&dashboard, &mut dashboard_uses);
     let rules = file("observe/alerts.yml");
     let files = [
-        ("dashboard.json", dashboard_uses.join("\n"), 20),
-        ("alerts.yml", rules, 15),
+        ("dashboard.json", dashboard_uses.join("\n"), 60),
+        ("alerts.yml", rules, 25),
     ];
     for (name, text, least) in &files {
         let used = used(text);
@@ -320,8 +271,11 @@ fn generated(metrics: &BTreeMap<String, Shown>) -> [(&'static str, String); 2] {
         },
     ) in metrics
     {
+        let without = LABELS_WITHOUT_SAMPLES.iter().filter(|(of, _)| of == name);
         let labels: Vec<String> = labels
             .keys()
+            .map(String::as_str)
+            .chain(without.map(|(_, label)| *label))
             .filter(|label| *label != "le")
             .map(|label| format!("`{label}`"))
             .collect();
@@ -352,7 +306,7 @@ fn generated(metrics: &BTreeMap<String, Shown>) -> [(&'static str, String); 2] {
 
 #[test]
 fn the_documentation_has_every_metric_and_reason() {
-    let engine = Engine::start(&["--shards", "2"]);
+    let (engine, _pair) = start_with_everything("metrics");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/observability.md");
     let found = fs::read_to_string(&path).unwrap();
     let mut wanted = found.clone();
@@ -378,7 +332,7 @@ fn the_documentation_has_every_metric_and_reason() {
 #[test]
 fn a_delivery_is_in_the_histogram_of_its_shard() {
     for backend in BACKENDS {
-        let engine = Engine::start(&["--io", backend, "--shards", "2"]);
+        let engine = start(&["--io", backend, "--shards", "2"]);
         let address = engine.listening();
         let mut members: Vec<TcpStream> = (0..8)
             .map(|_| TcpStream::connect(&address).unwrap())
@@ -423,10 +377,10 @@ fn a_delivery_is_in_the_histogram_of_its_shard() {
 #[test]
 fn a_faulty_client_leaves_a_line_that_says_who_where_and_why() {
     for backend in BACKENDS {
-        let engine = Engine::start(&["--io", backend, "--shards", "2", "--log-format", "json"]);
-        engine.send(&faulty("/raw/kitchen"));
+        let engine = start(&["--io", backend, "--shards", "2", "--log-format", "json"]);
+        send(&engine, &faulty("/raw/kitchen"));
         let event = until("the line", || {
-            engine.events("reason", "protocol_error").pop()
+            events(&engine, "reason", "protocol_error").pop()
         });
         assert_eq!(event["level"], "INFO", "{event}");
         assert_eq!(event["target"], "ringmain::close", "{event}");
@@ -451,24 +405,24 @@ fn what_is_of_no_interest_is_told_only_to_who_wants_it() {
     let request =
         b"GET /nothing-here?token=secret HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     for (filter, lines) in [("info", 0), ("debug", 1)] {
-        let engine = Engine::start(&["--shards", "1", "--log", filter, "--log-format", "json"]);
-        assert!(engine.send(request).starts_with(b"HTTP/1.1 404 "));
+        let engine = start(&["--shards", "1", "--log", filter, "--log-format", "json"]);
+        assert!(send(&engine, request).starts_with(b"HTTP/1.1 404 "));
         // No HTTP at all.
-        engine.send(b"\0\0\0\0\r\n\r\n");
+        send(&engine, b"\0\0\0\0\r\n\r\n");
         // Behind these in the log, so that they are there if they ever will be.
-        engine.send(&faulty("/echo"));
+        send(&engine, &faulty("/echo"));
         until("the line", || {
-            engine.events("reason", "protocol_error").pop()
+            events(&engine, "reason", "protocol_error").pop()
         });
-        let refused = engine.events("message", "request refused");
+        let refused = events(&engine, "message", "request refused");
         assert_eq!(refused.len(), lines, "{refused:?}");
         assert!(
             refused
                 .iter()
                 .all(|event| event["status"] == 404 && event["path"] == "/nothing-here")
         );
-        assert_eq!(engine.events("reason", "bad_request").len(), lines);
-        assert!(!engine.lines().concat().contains("secret"));
+        assert_eq!(events(&engine, "reason", "bad_request").len(), lines);
+        assert!(!engine.output().contains("secret"));
         let metrics = engine.metrics();
         for line in [
             r#"ringmain_requests_refused_total{shard="0",status="404"} 1"#,
@@ -485,10 +439,10 @@ fn what_is_of_no_interest_is_told_only_to_who_wants_it() {
 #[test]
 fn a_storm_does_not_fill_the_log() {
     const STORM: usize = 500;
-    let engine = Engine::start(&["--shards", "2", "--log-format", "json"]);
+    let engine = start(&["--shards", "2", "--log-format", "json"]);
     let began = Instant::now();
     for _ in 0..STORM {
-        engine.send(&faulty("/echo"));
+        send(&engine, &faulty("/echo"));
     }
     let told = |events: &[Json]| {
         events
@@ -497,12 +451,12 @@ fn a_storm_does_not_fill_the_log() {
             .count()
     };
     let events = until("all are told, one by one or as a number", || {
-        let events = engine.events("reason", "protocol_error");
-        let more: u64 = events
+        let found = events(&engine, "reason", "protocol_error");
+        let more: u64 = found
             .iter()
             .filter_map(|event| event["more"].as_u64())
             .sum();
-        (told(&events) + more as usize == STORM).then_some(events)
+        (told(&found) + more as usize == STORM).then_some(found)
     });
     let seconds = began.elapsed().as_secs() as usize + 1;
     assert!(
@@ -524,7 +478,7 @@ fn a_storm_does_not_fill_the_log() {
 
 #[test]
 fn who_finds_the_node_full_is_counted_and_told() {
-    let engine = Engine::start(&[
+    let engine = start(&[
         "--shards",
         "1",
         "--connections-max",
@@ -535,9 +489,9 @@ fn who_finds_the_node_full_is_counted_and_told() {
     let mut first = TcpStream::connect(engine.listening()).unwrap();
     first.write_all(&upgrade("/echo")).unwrap();
     first.read_exact(&mut [0; 12]).unwrap();
-    assert!(engine.send(&upgrade("/echo")).starts_with(b"HTTP/1.1 503 "));
+    assert!(send(&engine, &upgrade("/echo")).starts_with(b"HTTP/1.1 503 "));
     let event = until("the line", || {
-        engine.events("reason", "connections_max").pop()
+        events(&engine, "reason", "connections_max").pop()
     });
     assert_eq!(
         (&event["level"], &event["target"]),

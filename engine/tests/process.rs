@@ -16,7 +16,7 @@ fn has_line(text: &str, line: &str) -> bool {
 #[test]
 fn the_block_says_what_runs_where() {
     for backend in BACKENDS {
-        let mut engine = Engine::serve(backend, &[]);
+        let engine = Engine::serve(backend, &[]);
         assert!(!engine.listening().ends_with(":0"));
         assert!(!engine.admin().ends_with(":0"));
         assert!(has_line(
@@ -38,7 +38,7 @@ fn the_block_says_what_runs_where() {
 #[test]
 fn the_admin_server_answers() {
     for backend in BACKENDS {
-        let mut engine = Engine::serve(backend, &[]);
+        let engine = Engine::serve(backend, &[]);
         let admin = engine.admin();
         assert_eq!(ask(&admin, "GET /health/live").status, 200);
         assert_eq!(ask(&admin, "GET /health/ready").status, 200);
@@ -64,13 +64,16 @@ fn the_admin_server_answers() {
         let refused = ask(&admin, "POST /metrics");
         assert_eq!(refused.status, 405);
         assert!(refused.head.contains("allow: get, head"));
+        let refused = ask(&admin, "GET /users/ann/close");
+        assert_eq!(refused.status, 405);
+        assert!(refused.head.contains("allow: post"), "{}", refused.head);
     }
 }
 
 #[test]
 fn metrics_count_what_the_shards_do() {
     for backend in BACKENDS {
-        let mut engine = Engine::serve(backend, &[]);
+        let engine = Engine::serve(backend, &[]);
         let (address, admin) = (engine.listening(), engine.admin());
         let _members: Vec<TcpStream> = (0..8).map(|_| upgraded(&address, "/raw/lobby")).collect();
         let metrics = ask(&admin, "GET /metrics").body;
@@ -87,7 +90,7 @@ fn metrics_count_what_the_shards_do() {
 fn a_signal_stops_it_in_order() {
     for backend in BACKENDS {
         for signal in ["TERM", "INT"] {
-            let mut engine = Engine::serve(backend, &[]);
+            let engine = Engine::serve(backend, &[]);
             let mut client = upgraded(&engine.listening(), "/echo");
             engine.signal(signal);
             let mut close = [0; 4];
@@ -107,7 +110,7 @@ fn a_signal_stops_it_in_order() {
 fn while_it_stops_it_is_not_ready_and_a_second_signal_ends_it_at_once() {
     for backend in BACKENDS {
         let file = temporary("patient", "close_handshake_seconds = 600\n");
-        let mut engine = Engine::serve(backend, &["--config", &file.0]);
+        let engine = Engine::serve(backend, &["--config", &file.0]);
         let admin = engine.admin();
         // Answers no close.
         let _silent = upgraded(&engine.listening(), "/echo");
@@ -150,7 +153,7 @@ fn an_address_in_use_is_an_error_at_start() {
 
 #[test]
 fn the_admin_server_can_be_off() {
-    let mut engine = Engine::start(&["serve", "--listen", "127.0.0.1:0", "--admin", "off"]);
+    let engine = Engine::start(&["serve", "--listen", "127.0.0.1:0", "--admin", "off"]);
     assert_eq!(engine.line("admin "), "off");
     engine.signal("TERM");
     assert_eq!(engine.end().0, Some(0));
@@ -158,7 +161,7 @@ fn the_admin_server_can_be_off() {
 
 #[test]
 fn the_log_can_be_json() {
-    let mut engine = Engine::serve("epoll", &["--log-format", "json"]);
+    let engine = Engine::serve("epoll", &["--log-format", "json"]);
     engine.admin();
     engine.signal("TERM");
     let (code, output) = engine.end();

@@ -47,7 +47,7 @@ fn receive(client: &mut TcpStream) -> Result<Vec<u8>, u16> {
 fn a_new_value_holds_for_those_who_are_connected_and_is_told() {
     for backend in BACKENDS {
         let file = temporary("reload", "message_bytes_max = 1000\n");
-        let mut engine = Engine::serve(backend, &["--config", &file.0]);
+        let engine = Engine::serve(backend, &["--config", &file.0]);
         let (address, admin) = (engine.listening(), engine.admin());
         let mut client = upgraded(&address, "/echo");
         send(&mut upgraded(&address, "/echo"), &[1; 500]);
@@ -85,7 +85,7 @@ fn a_new_value_holds_for_those_who_are_connected_and_is_told() {
 #[test]
 fn an_invalid_configuration_keeps_the_old_one_and_names_what_is_wrong() {
     let file = temporary("refused", "message_bytes_max = 1000\n");
-    let mut engine = Engine::serve("epoll", &["--config", &file.0]);
+    let engine = Engine::serve("epoll", &["--config", &file.0]);
     let (address, admin) = (engine.listening(), engine.admin());
     let mut client = upgraded(&address, "/echo");
     for (text, problem) in [
@@ -130,7 +130,7 @@ fn an_invalid_configuration_keeps_the_old_one_and_names_what_is_wrong() {
 fn flags_and_environment_win_over_the_file_as_they_did_at_the_start() {
     let file = temporary("layers", "heartbeat_seconds = 10\n");
     let flags = ["--config", &file.0, "--message-bytes-max", "1000"];
-    let mut engine = Engine::serve("epoll", &flags);
+    let engine = Engine::serve("epoll", &flags);
     engine.admin();
     write(
         &file,
@@ -146,7 +146,7 @@ fn flags_and_environment_win_over_the_file_as_they_did_at_the_start() {
 #[test]
 fn the_log_can_become_quieter_and_louder() {
     let file = temporary("log", "");
-    let mut engine = Engine::serve("epoll", &["--config", &file.0]);
+    let engine = Engine::serve("epoll", &["--config", &file.0]);
     let admin = engine.admin();
     let reload = |engine: &Engine, text: &str, times: u32| {
         write(&file, text);
@@ -166,12 +166,28 @@ fn the_log_can_become_quieter_and_louder() {
     assert!(!output.contains("heartbeat_seconds: 25 -> 11"), "{output}");
 }
 
+/// The shards choose themselves which ends they tell.
+#[test]
+fn what_a_louder_log_wants_is_told_by_the_shards_too() {
+    let file = temporary("loud", "log = 'error'\n");
+    let engine = Engine::serve("epoll", &["--config", &file.0]);
+    let address = engine.listening();
+    write(&file, "log = 'info'\n");
+    engine.signal("HUP");
+    engine.says(DONE);
+    let mut client = upgraded(&address, "/echo");
+    // Without the mask that it must have (RFC 6455, section 5.1).
+    client.write_all(&[0x82, 0x01, 0x00]).unwrap();
+    assert_eq!(receive(&mut client), Err(1002));
+    engine.says("reason=\"protocol_error\"");
+}
+
 /// 1,000 members talk in 100 rooms while the configuration is read again and again.
 #[test]
 fn a_reload_loses_nothing() {
     for backend in BACKENDS {
         let file = temporary(&format!("talk-{backend}"), "");
-        let mut engine = Engine::serve_with_shards(backend, "4", &["--config", &file.0]);
+        let engine = Engine::serve_with_shards(backend, "4", &["--config", &file.0]);
         let (address, admin) = (engine.listening(), engine.admin());
         let mut rooms: Vec<Vec<TcpStream>> = (0..100)
             .map(|room| {

@@ -11,7 +11,8 @@ use crate::compare::Percent;
 /// Every message carries its publisher, its number, the time and a filling that is checked: what is
 /// lost, doubled, out of order or changed is counted. Exit code: 0 if nothing is amiss, 1 if a message
 /// or a connection was lost, 2 if the command cannot work, 3 if the figures are not the target's, since
-/// the load generator was what held them down.
+/// the load generator was what held them down, 130 if Ctrl-C ended the run early: what it had found by then is the
+/// result.
 #[derive(Debug, Parser)]
 #[command(name = "ringmain-load", version, after_help = EXAMPLES)]
 pub struct Cli {
@@ -31,6 +32,7 @@ Examples:
   ringmain-load slow --url ws://127.0.0.1:8000/raw/load --connections 1000 --slow-share 1%
   ringmain-load echo --url ws://127.0.0.1:8000/echo --json --html run.html --hlog run.hlog > b.json
   ringmain-load compare a.json b.json --max-regress 5%
+  ringmain-load connect --url wss://127.0.0.1:8443/echo --insecure --resume --connections 10000
 
 {room} in the URL's path stands for the number of the connection's room.";
 
@@ -297,9 +299,19 @@ pub enum Io {
 /// What all kinds of load have.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// The server: ws://HOST:PORT/PATH.
+    /// The server: ws://HOST:PORT/PATH, or wss://HOST:PORT/PATH for TLS.
     #[arg(long)]
     pub url: String,
+    /// With wss://: the certificate, in PEM, of the authority that vouches for the server.
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
+    /// With wss://: trusts any server.
+    #[arg(long)]
+    pub insecure: bool,
+    /// With wss://: resumes the sessions of earlier connections; the first ones make full handshakes, as all do
+    /// otherwise.
+    #[arg(long)]
+    pub resume: bool,
     /// Connections to open.
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub connections: u32,

@@ -60,6 +60,11 @@ impl Window {
         to_ns: u64::MAX,
     };
 
+    /// How long is measured; zero if it ended in the warm-up.
+    pub fn measured_ns(&self) -> u64 {
+        self.to_ns.saturating_sub(self.from_ns)
+    }
+
     /// Whether what happens at this time is measured.
     pub fn measures(&self, at_ns: u64) -> bool {
         self.from_ns <= at_ns && at_ns < self.to_ns

@@ -10,6 +10,7 @@ use ringmain_rt::{Backend, Bell, clock, cpu};
 
 use crate::clock::{SECOND_NS, Window};
 use crate::delivery::Deliveries;
+use crate::interrupt::Interrupt;
 use crate::job::Job;
 use crate::layout::Layout;
 use crate::load::Load;
@@ -28,6 +29,9 @@ use crate::worker::{Outcome, Worker, WorkerError};
 const LOOK: Duration = Duration::from_millis(50);
 /// How often it looks while the last messages are awaited.
 const LOOK_DRAINING: Duration = Duration::from_millis(5);
+
+/// A run that is cut short ends so long after that is decided, so that every thread has heard of it by then.
+const CUT_NS: u64 = 50_000_000;
 
 /// How often a soak looks at the target's memory.
 const MEMORY_POINTS: u64 = 200;
@@ -56,6 +60,8 @@ pub struct Findings {
     pub window_monotonic: Option<(Duration, Duration)>,
     /// CPU time of each worker while measuring, and of the control thread.
     pub cpu: Vec<Duration>,
+    /// CPU time of each worker while connections were opened, or came back after a storm; and how long that took.
+    pub cpu_handshakes: Vec<(Duration, Duration)>,
     /// The run in stretches.
     pub timeline: Timeline,
     /// The proof of delivery.
@@ -64,6 +70,8 @@ pub struct Findings {
     pub target: Option<TargetFindings>,
     /// From the start until the last connection was opened or failed.
     pub connect_ns: u64,
+    /// Somebody ended the run before its time.
+    pub interrupted: bool,
 }
 
 type Worked = Result<Outcome, WorkerError>;
@@ -78,6 +86,7 @@ pub fn run(
     backend: Backend,
     seed: u64,
     observer: Observer,
+    interrupt: Interrupt,
 ) -> Result<Findings, ControlError> {
     let progress = Progress::new(&settings);
     let (job, bells) = Job::new(settings, plan, backend, seed).map_err(ControlError::Start)?;
@@ -89,8 +98,10 @@ pub fn run(
         workers,
         progress,
         observer,
+        interrupt,
         cpu_from: None,
         cpu_to: None,
+        connecting_cut_ns: 0,
     };
     control.observer.before_connecting();
     let window = control.lead();
@@ -152,14 +163,25 @@ struct Control {
     observer: Observer,
     cpu_from: Option<Duration>,
     cpu_to: Option<Duration>,
+    interrupt: Interrupt,
+    /// When connecting was cut short.
+    connecting_cut_ns: u64,
 }
 
 impl Control {
     /// Leads the workers through the stages. Returns the measurement's times, if there was one.
     fn lead(&mut self) -> Option<Window> {
-        self.wait(LOOK, "connecting", |control| control.job.is_settled());
+        self.wait(LOOK, "connecting", |control| {
+            control.job.is_settled() || control.interrupt.is_asked()
+        });
         let connected = self.job.tally()[Count::Connected];
-        let window = (connected > 0).then(|| self.measure());
+        let window = if self.interrupt.is_asked() {
+            self.connecting_cut_ns = self.job.clock.now_ns();
+            self.cut_short(self.connecting_cut_ns);
+            None
+        } else {
+            (connected > 0).then(|| self.measure())
+        };
         self.job.stage.close();
         self.job.bells.wake_all();
         self.wait(LOOK, "closing", |control| {
@@ -173,7 +195,7 @@ impl Control {
         let settings = &self.job.settings;
         let begin_ns = self.job.clock.now_ns();
         let from_ns = begin_ns + settings.warmup_ns;
-        let window = Window {
+        let mut window = Window {
             begin_ns,
             from_ns,
             to_ns: from_ns + settings.duration_ns,
@@ -182,7 +204,9 @@ impl Control {
         self.job.stage.run(window);
         self.job.bells.wake_all();
         let clock = self.job.clock;
-        self.wait(LOOK, "warming up", |_| clock.now_ns() >= window.from_ns);
+        self.wait(LOOK, "warming up", |control| {
+            clock.now_ns() >= window.from_ns || control.interrupt.is_asked()
+        });
         self.observer.measuring();
         self.cpu_from = Some(cpu::thread_time());
         let words = match (self.job.settings.storm, holding) {
@@ -197,6 +221,10 @@ impl Control {
             if notes_memory {
                 control.observer.note_memory(now_ns, step_ns);
             }
+            if control.interrupt.is_asked() && !control.job.stage.is_cut_short() {
+                window.to_ns = window.to_ns.min(now_ns + CUT_NS);
+                control.cut_short(window.to_ns);
+            }
             now_ns >= window.to_ns
         });
         self.cpu_to = Some(cpu::thread_time());
@@ -204,6 +232,15 @@ impl Control {
         self.wait(LOOK_DRAINING, words, |control| control.job.is_quiet());
         self.drain();
         window
+    }
+
+    /// Ends sending and measuring at this time.
+    fn cut_short(&self, to_ns: u64) {
+        self.progress.say(
+            "interrupted: the run ends here, and its result follows; once more to stop at once",
+        );
+        self.job.stage.cut_short(to_ns);
+        self.job.bells.wake_all();
     }
 
     /// Waits until every message has arrived, or for some time none has.
@@ -238,7 +275,9 @@ impl Control {
     fn finish(self, window: Option<Window>, zero: Duration) -> Result<Findings, ControlError> {
         let interval_ns = self.job.interval_ns;
         let mut record = Record::new(interval_ns).map_err(WorkerError::from)?;
-        let (mut cpu, mut connect_ns) = (Vec::new(), 0);
+        let interrupted = self.job.stage.is_cut_short();
+        let (mut cpu, mut connect_ns) = (Vec::new(), self.connecting_cut_ns);
+        let mut cpu_handshakes = Vec::new();
         let (mut intervals, mut deliveries) = (Vec::new(), None);
         for worker in self.workers {
             let outcome = worker.join().map_err(|_| ControlError::Panic)??;
@@ -249,6 +288,7 @@ impl Control {
                 Some(deliveries) => deliveries.merge(&outcome.deliveries),
             }
             cpu.push(outcome.cpu);
+            cpu_handshakes.extend(outcome.cpu_handshakes);
             connect_ns = connect_ns.max(outcome.settled_ns);
         }
         if let (Some(from), Some(to)) = (self.cpu_from, self.cpu_to) {
@@ -263,9 +303,11 @@ impl Control {
                 (at(window.from_ns), at(window.to_ns))
             }),
             cpu,
+            cpu_handshakes,
             timeline: Timeline::new(intervals, interval_ns),
             deliveries: deliveries.unwrap_or_default(),
             connect_ns,
+            interrupted,
             record,
         })
     }

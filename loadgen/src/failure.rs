@@ -32,6 +32,8 @@ pub enum Failure {
     Protocol(ProtocolError),
     /// The server had not closed the connection some seconds after it was asked to.
     CloseTimeout,
+    /// TLS failed, for this reason.
+    Tls(String),
     /// Another error of the system.
     Io(io::ErrorKind),
 }
@@ -56,9 +58,25 @@ impl Failure {
                 "ports of earlier runs may still be closing: use more --source-addresses, or wait a minute"
             }
             Failure::NoDescriptor => "use more --threads, or raise `ulimit -n`",
+            Failure::Status(400) => {
+                "the server takes this for no request of its kind: if it speaks TLS there, begin --url with wss://"
+            }
+            Failure::Status(401 | 403) => {
+                "the server lets nobody in without credentials: put what it wants into --url, such as ?token=..."
+            }
             Failure::Status(404) => "the server knows no such path: check --url",
             Failure::Closed(Some(1009)) => {
                 "the server takes no messages of this size: send smaller ones with --bytes, or raise its limit"
+            }
+            Failure::Closed(Some(1001 | 1012)) => {
+                "the server went away or was started again while it was measured"
+            }
+            Failure::Closed(Some(1013)) => {
+                "the server took these for too slow, or had no memory left for them: more was to be read than the load \
+                 generator reads here. Send less with --rate-messages or --bytes, or give it more --cpus"
+            }
+            Failure::Status(429) => {
+                "the server bounds connections of an address or user: raise that bound for the load generator"
             }
             Failure::Status(503) => "the server is full",
             _ => return None,
@@ -72,10 +90,17 @@ impl From<io::Error> for Failure {
             io::ErrorKind::ConnectionRefused => Failure::Refused,
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Failure::Reset,
             io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => Failure::NoPort,
+            io::ErrorKind::InvalidData => Failure::Tls(error.to_string()),
             // EMFILE and ENFILE have no stable kind.
             _ if matches!(error.raw_os_error(), Some(23 | 24)) => Failure::NoDescriptor,
             kind => Failure::Io(kind),
         }
+    }
+}
+
+impl From<rustls::Error> for Failure {
+    fn from(error: rustls::Error) -> Self {
+        Failure::Tls(error.to_string())
     }
 }
 
@@ -94,8 +119,21 @@ impl fmt::Display for Failure {
             Failure::Ended => f.write_str("ended_without_close"),
             Failure::Protocol(_) => f.write_str("protocol_error"),
             Failure::CloseTimeout => f.write_str("close_timeout"),
+            Failure::Tls(_) => f.write_str("tls_failed"),
             Failure::Io(kind) => write!(f, "io_{kind:?}"),
         }
+    }
+}
+
+/// What to do about an error of TLS; rustls names the kinds that have a cause of their own.
+fn tls_remedy(error: &str) -> &'static str {
+    if error.contains("InvalidContentType") {
+        "what answers there does not speak TLS: begin --url with ws://, or give the port that does"
+    } else if error.contains("CaUsedAsEndEntity") {
+        "the server shows an authority's own certificate, which vouches for others: give it one with CA:FALSE, or use \
+         --insecure"
+    } else {
+        "check --ca, and the host in --url"
     }
 }
 
@@ -144,10 +182,31 @@ impl Failures {
             let words = match failure {
                 Failure::Response(error) => error.to_string(),
                 Failure::Protocol(error) => error.to_string(),
+                Failure::Tls(error) => format!("{error}; {}", tls_remedy(error)),
                 _ => failure.remedy()?.to_owned(),
             };
             Some(format!("{kind}: {words}"))
         };
         self.kinds.iter().filter_map(hint).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_for_a_known_cause_is_told_the_remedy() {
+        let hint = |failure| {
+            let mut failures = Failures::default();
+            failures.add(failure);
+            failures.hints().concat()
+        };
+        let plain = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        assert!(hint(plain.into()).contains("ws://"));
+        assert!(hint(Failure::Status(400)).contains("wss://"));
+        assert!(hint(Failure::Closed(Some(1013))).contains("--rate-messages"));
+        let other = rustls::CertificateError::UnknownIssuer;
+        assert!(hint(rustls::Error::from(other).into()).contains("--ca"));
     }
 }

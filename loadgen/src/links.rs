@@ -5,8 +5,10 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 
 use ringmain_proto::ws::Parser;
+use rustls::ClientConnection;
 
 use crate::outgoing::Outgoing;
+use crate::tls;
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub enum Progress {
 /// One connection. There can be hundreds of thousands, so it is small: no buffer while it is idle.
 pub struct Link {
     stream: Option<TcpStream>,
+    /// The TLS on it, if there is any. What the socket has not taken waits there then, not in the backlog.
+    tls: Option<Box<ClientConnection>>,
     /// How far it is.
     pub progress: Progress,
     /// What the socket has not taken yet.
@@ -73,6 +77,7 @@ impl Link {
     const fn new() -> Self {
         Link {
             stream: None,
+            tls: None,
             progress: Progress::Waiting,
             backlog: None,
             handshake: None,
@@ -81,8 +86,14 @@ impl Link {
     }
 
     /// It has a socket now, and is in the handshake.
-    pub fn attach(&mut self, stream: TcpStream, due_ns: u64, begun_ns: u64, deadline_ns: u64) {
+    pub fn attach(
+        &mut self,
+        stream: TcpStream,
+        tls: Option<Box<ClientConnection>>,
+        (due_ns, begun_ns, deadline_ns): (u64, u64, u64),
+    ) {
         self.stream = Some(stream);
+        self.tls = tls;
         self.progress = Progress::Connecting;
         self.handshake = Some(Box::new(Handshake {
             due_ns,
@@ -116,11 +127,18 @@ impl Link {
     /// # Errors
     /// `WouldBlock` if nothing is there.
     #[inline]
-    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.stream.as_ref() {
-            Some(mut stream) => stream.read(buffer),
-            None => Ok(0),
+    pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match (self.stream.as_ref(), &mut self.tls) {
+            (Some(mut stream), None) => stream.read(buffer),
+            (Some(stream), Some(tls)) => tls::receive(tls, stream, buffer),
+            (None, _) => Ok(0),
         }
+    }
+
+    /// Whether it speaks TLS: then a read that does not fill its buffer may have left something in the socket.
+    #[inline]
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// Sends what `out` holds and empties it. What the socket does not take follows when it can, by
@@ -128,7 +146,9 @@ impl Link {
     #[inline]
     pub fn send(&mut self, out: &mut Outgoing) {
         let frames = out.frames();
-        if let Some(backlog) = &mut self.backlog {
+        if self.tls.is_some() {
+            self.send_tls(frames);
+        } else if let Some(backlog) = &mut self.backlog {
             backlog.bytes.extend_from_slice(frames);
         } else if let Some(mut stream) = self.stream.as_ref()
             && !frames.is_empty()
@@ -143,6 +163,17 @@ impl Link {
         out.clear();
     }
 
+    /// Encrypts and sends; what the socket does not take waits.
+    fn send_tls(&mut self, frames: &[u8]) {
+        let (Some(tls), Some(stream)) = (&mut self.tls, self.stream.as_ref()) else {
+            return;
+        };
+        let sent = tls::queue(tls, frames).and_then(|()| tls::flush(tls, stream));
+        if sent.is_err() {
+            self.shut();
+        }
+    }
+
     #[cold]
     fn keep(&mut self, rest: &[u8]) {
         self.backlog = Some(Box::new(Backlog {
@@ -154,11 +185,14 @@ impl Link {
     /// Whether the socket has not yet taken what it was given.
     #[inline]
     pub fn is_stuck(&self) -> bool {
-        self.backlog.is_some()
+        self.backlog.is_some() || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
     /// Sends of the backlog what the socket takes now.
     pub fn resume(&mut self) {
+        if self.tls.is_some() {
+            return self.send_tls(&[]);
+        }
         let (Some(backlog), Some(mut stream)) = (&mut self.backlog, self.stream.as_ref()) else {
             return;
         };
@@ -209,6 +243,12 @@ impl Links {
         self.0[link].progress == Progress::Open
     }
 
+    /// Whether it speaks TLS.
+    #[inline]
+    pub fn is_tls(&self, link: usize) -> bool {
+        self.0[link].is_tls()
+    }
+
     /// Whether the socket has not yet taken what it was given.
     #[inline]
     pub fn is_stuck(&self, link: usize) -> bool {
@@ -226,7 +266,7 @@ mod tests {
 
     #[test]
     fn an_idle_connection_is_small() {
-        assert!(size_of::<Link>() <= 48, "{}", size_of::<Link>());
+        assert!(size_of::<Link>() <= 56, "{}", size_of::<Link>());
     }
 
     #[test]
@@ -236,7 +276,7 @@ mod tests {
         near.set_nonblocking(true).unwrap();
         let (mut far, _) = listener.accept().unwrap();
         let mut link = Link::new();
-        link.attach(near, 0, 0, 0);
+        link.attach(near, None, (0, 0, 0));
         let mut out = Outgoing::new(Mask::Zero, 1);
         let mut expected = Vec::new();
         while !link.is_stuck() || expected.len() < 9_000_000 {

@@ -14,6 +14,7 @@ mod control;
 mod delivery;
 mod failure;
 mod flights;
+mod interrupt;
 mod intervals;
 mod job;
 mod layout;
@@ -34,6 +35,7 @@ mod sizes;
 mod stage;
 mod tally;
 mod target;
+mod tls;
 mod worker;
 
 use std::io::Write as _;
@@ -45,6 +47,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 
 use crate::cli::{Cli, Job, Verb};
+use crate::interrupt::Interrupt;
 use crate::observe::Observer;
 use crate::observe::metrics::MetricsSource;
 use crate::observe::process::Process;
@@ -63,6 +66,8 @@ const EXIT_FAULTS: u8 = 1;
 const EXIT_IMPOSSIBLE: u8 = 2;
 /// The figures are not the target's.
 const EXIT_INVALID: u8 = 3;
+/// Somebody ended the run before its time: what a shell says of a program that Ctrl-C has ended.
+const EXIT_INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().verb {
@@ -70,15 +75,30 @@ fn main() -> ExitCode {
         Verb::Compare(files) => compare(&files),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", in_words(&error));
         EXIT_IMPOSSIBLE.into()
     })
+}
+
+/// An error and its causes, but for those whose words stand in it already.
+fn in_words(error: &anyhow::Error) -> String {
+    let mut words = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if words.is_empty() {
+            words = cause;
+        } else if !words.contains(&cause) {
+            words = format!("{words}: {cause}");
+        }
+    }
+    words
 }
 
 fn load(job: &Job) -> anyhow::Result<ExitCode> {
     let report = run(job)?;
     Ok(if !report.faults().is_empty() {
         EXIT_FAULTS.into()
+    } else if report.interrupted {
+        EXIT_INTERRUPTED.into()
     } else if !report.valid {
         EXIT_INVALID.into()
     } else {
@@ -123,6 +143,7 @@ fn run(job: &Job) -> anyhow::Result<Report> {
     }
     let seed = random::run_seed();
     let observer = observer(&settings, address)?;
+    let interrupt = Interrupt::listen().context("cannot listen for signals")?;
     let started_at = SystemTime::now();
     let findings = control::run(
         settings.clone(),
@@ -130,6 +151,7 @@ fn run(job: &Job) -> anyhow::Result<Report> {
         driver.backend,
         seed,
         observer,
+        interrupt,
     )?;
     let report = Report::new(&settings, &plan, host.cpus.len(), driver.backend, &findings)?;
     print(&if settings.json {
@@ -157,4 +179,18 @@ fn observer(settings: &Settings, address: SocketAddr) -> anyhow::Result<Observer
     }
     let metrics = settings.metrics_url.as_deref().map(MetricsSource::new);
     Ok(Observer::new(process, metrics)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_is_told_already_is_not_told_again() {
+        let inner = || std::io::Error::other("disk full");
+        let error = anyhow::Error::from(inner()).context("cannot write x: disk full. Free some");
+        assert_eq!(in_words(&error), "cannot write x: disk full. Free some");
+        let error = anyhow::Error::from(inner()).context("cannot write x");
+        assert_eq!(in_words(&error), "cannot write x: disk full");
+    }
 }

@@ -42,6 +42,9 @@ pub struct Record {
     pub handshakes: Times,
     /// The same from its beginning.
     pub handshakes_service: Times,
+    /// From the time at which a connection was to begin to its beginning, as far as the load generator was what kept it
+    /// waiting.
+    pub handshakes_lag: Times,
     /// From a storm to being open again.
     pub returns: Times,
     /// The run's stretches; they hold the latencies until they end.
@@ -66,6 +69,7 @@ impl Record {
             lag: times()?,
             handshakes: times()?,
             handshakes_service: times()?,
+            handshakes_lag: times()?,
             returns: times()?,
             intervals: Intervals::new(interval_ns, times()?),
             window: Window::NONE,
@@ -131,6 +135,7 @@ impl Record {
             (&mut self.lag, &other.lag),
             (&mut self.handshakes, &other.handshakes),
             (&mut self.handshakes_service, &other.handshakes_service),
+            (&mut self.handshakes_lag, &other.handshakes_lag),
             (&mut self.returns, &other.returns),
         ] {
             let _ = mine.add(theirs);

@@ -1,6 +1,6 @@
 //! Which stage the run is in. The control thread decides; the workers follow.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use crate::clock::Window;
 
@@ -26,6 +26,7 @@ pub struct StageCell {
     begin_ns: AtomicU64,
     from_ns: AtomicU64,
     to_ns: AtomicU64,
+    cut_short: AtomicBool,
 }
 
 impl StageCell {
@@ -36,6 +37,19 @@ impl StageCell {
         self.to_ns.store(window.to_ns, Ordering::Relaxed);
         // Publishes the times.
         self.stage.store(RUN, Ordering::Release);
+    }
+
+    /// Sending and measuring end at this time, before their time; or it has not come to them. Nobody who is not there
+    /// by then has failed.
+    pub fn cut_short(&self, to_ns: u64) {
+        self.to_ns.store(to_ns, Ordering::Relaxed);
+        // Who sees it sees the time.
+        self.cut_short.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody has ended the run before its time.
+    pub fn is_cut_short(&self) -> bool {
+        self.cut_short.load(Ordering::Acquire)
     }
 
     /// Goes to [`Stage::Close`].

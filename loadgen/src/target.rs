@@ -13,6 +13,8 @@ pub struct Target {
     pub url: String,
     /// Host and port, as the `Host` header has them.
     pub authority: String,
+    /// Whether it speaks TLS.
+    pub is_tls: bool,
     /// The path without its query; begins with a slash.
     path: String,
     /// The query with its question mark; empty if there is none.
@@ -22,10 +24,8 @@ pub struct Target {
 /// Why a URL cannot be a target.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// Not `ws:`.
-    #[error(
-        "{0}: the URL must begin with ws://, as in ws://127.0.0.1:8000/echo; TLS (wss://) is not supported"
-    )]
+    /// Neither `ws:` nor `wss:`.
+    #[error("{0}: the URL must begin with ws:// or wss://, as in ws://127.0.0.1:8000/echo")]
     Scheme(String),
     /// No host.
     #[error("{0}: the URL names no host; it must look like ws://127.0.0.1:8000/echo")]
@@ -35,13 +35,13 @@ pub enum TargetError {
         "{0}: spaces, control characters and # cannot stand in the URL: write them as %20 and so on"
     )]
     Characters(String),
-    /// The name has no address.
-    #[error("{authority} has no address: {source}. Check host and port in --url")]
+    /// The name has no address. (Not called `source`: who prints the chain would print it again.)
+    #[error("{authority} has no address: {cause}. Check host and port in --url")]
     Unresolved {
         /// Host and port.
         authority: String,
         /// What the resolver said.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -49,11 +49,15 @@ impl Target {
     /// Takes a URL apart.
     ///
     /// # Errors
-    /// It is not one of a WebSocket server without TLS.
+    /// It is not one of a WebSocket server.
     pub fn parse(url: &str) -> Result<Target, TargetError> {
-        let scheme_end = "ws://".len();
-        let rest = match url.split_at_checked(scheme_end) {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("ws://") => rest,
+        let behind = |scheme: &str| match url.split_at_checked(scheme.len()) {
+            Some((found, rest)) if found.eq_ignore_ascii_case(scheme) => Some(rest),
+            _ => None,
+        };
+        let (is_tls, rest) = match (behind("ws://"), behind("wss://")) {
+            (Some(rest), _) => (false, rest),
+            (_, Some(rest)) => (true, rest),
             _ => return Err(TargetError::Scheme(url.into())),
         };
         if rest.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#') {
@@ -67,9 +71,18 @@ impl Target {
         Ok(Target {
             url: url.into(),
             authority: authority.into(),
+            is_tls,
             path: if path.is_empty() { "/" } else { path }.into(),
             query: query.into(),
         })
+    }
+
+    /// The host, without its port.
+    pub fn host(&self) -> &str {
+        match self.authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => host,
+            _ => &self.authority,
+        }
     }
 
     /// The server's address; an IPv4 one if it has both kinds.
@@ -77,18 +90,16 @@ impl Target {
     /// # Errors
     /// The name is not known, or the port is not a number.
     pub fn resolve(&self) -> Result<SocketAddr, TargetError> {
-        let port_given = self
-            .authority
-            .rsplit_once(':')
-            .is_some_and(|(_, port)| !port.ends_with(']'));
+        let port_given = self.host() != self.authority;
         let with_port = if port_given {
             self.authority.clone()
         } else {
-            format!("{}:80", self.authority)
+            let port = if self.is_tls { 443 } else { 80 };
+            format!("{}:{port}", self.authority)
         };
-        let unresolved = |source| TargetError::Unresolved {
+        let unresolved = |cause| TargetError::Unresolved {
             authority: self.authority.clone(),
-            source,
+            cause,
         };
         let addresses: Vec<_> = with_port.to_socket_addrs().map_err(unresolved)?.collect();
         let first = addresses.iter().find(|address| address.is_ipv4());
@@ -147,6 +158,10 @@ mod tests {
         let target = Target::parse("ws://[::1]?a=b").unwrap();
         assert_eq!(target.path_with(""), "/?a=b");
         assert_eq!(target.resolve().unwrap(), "[::1]:80".parse().unwrap());
+        let target = Target::parse("WSS://127.0.0.1/x").unwrap();
+        assert!(target.is_tls);
+        assert_eq!(target.resolve().unwrap(), "127.0.0.1:443".parse().unwrap());
+        assert_eq!(Target::parse("wss://[::1]:5/").unwrap().host(), "[::1]");
         let target = Target::parse("ws://127.0.0.1").unwrap();
         assert_eq!(target.resolve().unwrap(), "127.0.0.1:80".parse().unwrap());
     }
@@ -154,7 +169,7 @@ mod tests {
     #[test]
     fn what_cannot_work_is_refused_with_its_reason() {
         for (url, reason) in [
-            ("wss://a/", "ws://"),
+            ("wsss://a/", "ws://"),
             ("http://a/", "ws://"),
             ("wä", "ws://"),
             ("ws:///echo", "names no host"),

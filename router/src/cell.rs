@@ -21,7 +21,7 @@ pub struct RoomCell {
 /// Where a publication goes, as its publisher read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Audience {
-    /// The shards with members.
+    /// The shards with members, and the control plane where the node is linked to others.
     pub mask: u64,
     /// The cell's generation, read before the mask. A shard that was added in a later one does not
     /// deliver the publication: of what was published before a join, all of a kind is left out, not
@@ -30,13 +30,14 @@ pub struct Audience {
 }
 
 impl RoomCell {
-    pub(crate) fn new(room: RoomId, name: RoomName, home: PeerId) -> Self {
+    /// A cell without members. `always` are peers that every publication goes to.
+    pub(crate) fn new(room: RoomId, name: RoomName, home: PeerId, always: u64) -> Self {
         RoomCell {
             room,
             name,
             home,
             generation: AtomicU64::new(0),
-            mask: AtomicU64::new(0),
+            mask: AtomicU64::new(always),
         }
     }
 
@@ -67,9 +68,14 @@ impl RoomCell {
         }
     }
 
-    /// The shards with members.
+    /// The shards with members, and the control plane where the node is linked to others.
     pub fn mask(&self) -> u64 {
         self.mask.load(Ordering::Acquire)
+    }
+
+    /// Whether some shard has members.
+    pub fn has_members(&self) -> bool {
+        self.mask() & !PeerId::CONTROL.bit() != 0
     }
 
     /// Sets a shard's bit and, if it was not set, moves on to a generation that home has never used.

@@ -4,10 +4,17 @@ use std::sync::Arc;
 
 use crate::cell::RoomCell;
 use crate::id::{Generation, PeerId};
+use crate::lease::{LeaseGrant, LeaseRequest};
+use crate::order::CloseOrder;
 use crate::publication::Publication;
 use crate::room::{RoomId, RoomName};
+use crate::slots::{self, Wish};
+use crate::subject::{SubjectId, SubjectKind};
 
 /// One message between peers of the mesh.
+///
+/// It is copied into and out of a lane for every publication and shard, so it is kept small: what is large and rare is
+/// boxed.
 #[derive(Clone, Debug)]
 pub enum ShardFrame {
     /// Deliver a publication to the members that the receiving shard has.
@@ -18,6 +25,21 @@ pub enum ShardFrame {
         generation: Generation,
         /// The publication, shared by all shards.
         publication: Arc<Publication>,
+    },
+    /// Send a publication to the other nodes of the cluster. For the cluster's link alone, which has no other way to
+    /// learn the room's name.
+    ToCluster {
+        /// The room's cell.
+        cell: Arc<RoomCell>,
+        /// The publication.
+        publication: Arc<Publication>,
+    },
+    /// A room's home tells the cluster's link whether the room has members on this node. State, like interest.
+    Members {
+        /// The room's cell, or that of the room's last life.
+        cell: Arc<RoomCell>,
+        /// Whether some shard counts.
+        are_there: bool,
     },
     /// A shard tells the room's home what it wants of the room. State, not an event: the newest
     /// generation says it all, so a frame that could not be sent is replaced, never queued.
@@ -42,6 +64,43 @@ pub enum ShardFrame {
         /// The grant, or why there is none.
         answer: Result<Grant, NameCollision>,
     },
+    /// A shard tells a subject's keeper how many connections of it it wants to have. State, as interest is.
+    Claim {
+        /// The shard's wish.
+        wish: Wish,
+        /// What the subject is counted as.
+        kind: SubjectKind,
+    },
+    /// The keeper answers a [`ShardFrame::Claim`] that wanted more.
+    Slots {
+        /// The subject.
+        subject: SubjectId,
+        /// What the shard has got.
+        grant: slots::Grant,
+    },
+    /// A user's keeper tells the cluster's link how many connections the user has on this node. State, like interest.
+    UserHere {
+        /// The user.
+        user: SubjectId,
+        /// How many.
+        connections: u32,
+    },
+    /// The link tells a user's keeper how many connections the user has on other nodes, as far as is known.
+    UserElsewhere {
+        /// The user.
+        user: SubjectId,
+        /// How many.
+        connections: u32,
+    },
+    /// A shard wants to let messages through of what is rated for the whole node, or gives back what it did not need.
+    LeaseWanted(Box<LeaseRequest>),
+    /// The lender answers a [`ShardFrame::LeaseWanted`] that asks.
+    Lease(Box<LeaseGrant>),
+    /// A shard tells a subject's keeper that it has broken a limit.
+    Offence {
+        /// The subject.
+        subject: SubjectId,
+    },
     /// The control plane tells a shard to accept no more and to close all its connections over a time. The
     /// shard goes on until it is told to stop: other shards may need it as long as they have connections.
     Drain {
@@ -50,6 +109,8 @@ pub enum ShardFrame {
         /// Decides the order in which connections are closed.
         seed: u64,
     },
+    /// The control plane tells a shard whose connections an operator wants closed.
+    Close(Arc<CloseOrder>),
     /// The control plane tells a shard to close what it still has at once, and to end.
     Stop,
     /// The control plane has laid down a new policy for the shard's shell to take up.
@@ -96,10 +157,19 @@ impl ShardFrame {
     /// The lane that the frame travels on.
     pub fn lane(&self) -> Lane {
         match self {
-            ShardFrame::Publish { .. } => Lane::Data,
+            ShardFrame::Publish { .. } | ShardFrame::ToCluster { .. } => Lane::Data,
             ShardFrame::Interest { .. }
+            | ShardFrame::Members { .. }
             | ShardFrame::Answer { .. }
+            | ShardFrame::Claim { .. }
+            | ShardFrame::Slots { .. }
+            | ShardFrame::Offence { .. }
+            | ShardFrame::UserHere { .. }
+            | ShardFrame::UserElsewhere { .. }
+            | ShardFrame::LeaseWanted(_)
+            | ShardFrame::Lease(_)
             | ShardFrame::Drain { .. }
+            | ShardFrame::Close(_)
             | ShardFrame::Stop
             | ShardFrame::PolicyChanged => Lane::Control,
         }
@@ -108,8 +178,13 @@ impl ShardFrame {
     /// Bytes that the frame keeps alive while it waits.
     pub fn bytes(&self) -> usize {
         match self {
-            ShardFrame::Publish { publication, .. } => publication.payload.len(),
+            ShardFrame::Publish { publication, .. } | ShardFrame::ToCluster { publication, .. } => {
+                publication.payload.len()
+            }
             _ => 0,
         }
     }
 }
+
+/// What a publication needs, with the kind of the frame. A larger frame costs every hop.
+const _: () = assert!(size_of::<ShardFrame>() <= 48);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::cell::RoomCell;
 use crate::frame::{Grant, Holding, NameCollision, ShardFrame};
 use crate::id::{Generation, PeerId};
+use crate::members_told::MembersTold;
 use crate::room::{RoomId, RoomMap, RoomName};
 
 /// Holds each room's cell and who holds it, and answers interest.
@@ -23,6 +24,8 @@ pub struct HomeTable {
     refused: VecDeque<(PeerId, RoomId, Generation)>,
     /// Over all rooms, so that a room that is freed and born again does not repeat one.
     cell_generations: Generation,
+    /// What the link to other nodes knows, where there is one.
+    link: Option<MembersTold>,
 }
 
 #[derive(Debug)]
@@ -49,6 +52,16 @@ impl HomeTable {
             queued: HashSet::new(),
             refused: VecDeque::new(),
             cell_generations: Generation::default(),
+            link: None,
+        }
+    }
+
+    /// The table of a shard whose node is linked to others: every publication goes to the control plane too, which is
+    /// told by [`poll_members`](Self::poll_members) which rooms have members here.
+    pub fn linked(me: PeerId) -> Self {
+        HomeTable {
+            link: Some(MembersTold::default()),
+            ..HomeTable::new(me)
         }
     }
 
@@ -78,8 +91,12 @@ impl HomeTable {
         is_member: bool,
     ) {
         let me = self.me;
+        let always = match self.link {
+            Some(_) => PeerId::CONTROL.bit(),
+            None => 0,
+        };
         let entry = self.rooms.entry(room).or_insert_with(|| HomeRoom {
-            cell: Arc::new(RoomCell::new(room, name.clone(), me)),
+            cell: Arc::new(RoomCell::new(room, name.clone(), me, always)),
             holders: Vec::new(),
         });
         if entry.cell.name() != name {
@@ -110,6 +127,9 @@ impl HomeTable {
         }
         holder.generation = generation;
         holder.answer_due = true;
+        if let Some(link) = &mut self.link {
+            link.note(room);
+        }
         if self.queued.insert((from, room)) {
             self.due.push_back((from, room));
         }
@@ -130,6 +150,9 @@ impl HomeTable {
         }
         entry.cell.remove(from);
         entry.holders.swap_remove(at);
+        if let Some(link) = &mut self.link {
+            link.note(room);
+        }
         if entry.holders.is_empty() {
             self.rooms.remove(&room);
         }
@@ -188,6 +211,22 @@ impl HomeTable {
         false
     }
 
+    /// Tells the link to other nodes of the next room that has members now and had none, or the other way round, if
+    /// `send` takes it; else it stays due. Returns whether one was taken.
+    pub fn poll_members(
+        &mut self,
+        send: impl FnMut(PeerId, ShardFrame) -> Result<(), ShardFrame>,
+    ) -> bool {
+        let rooms = &self.rooms;
+        let with_members = |room| {
+            let cell = &rooms.get(&room)?.cell;
+            cell.has_members().then(|| cell.clone())
+        };
+        self.link
+            .as_mut()
+            .is_some_and(|link| link.poll(with_members, send))
+    }
+
     /// Rooms that have their home here.
     pub fn len(&self) -> usize {
         self.rooms.len()
@@ -198,8 +237,10 @@ impl HomeTable {
         self.rooms.is_empty()
     }
 
-    /// Whether answers wait to be sent.
+    /// Whether answers, or what the link is told, wait to be sent.
     pub fn has_due(&self) -> bool {
-        !self.due.is_empty() || !self.refused.is_empty()
+        !self.due.is_empty()
+            || !self.refused.is_empty()
+            || self.link.as_ref().is_some_and(MembersTold::has_due)
     }
 }

@@ -11,12 +11,21 @@ pub const SHARDS_MAX: usize = 62;
 pub struct PeerId(u8);
 
 impl PeerId {
-    /// The control plane: one more peer, which only sends commands to shards.
+    /// The control plane: one more peer, which sends commands to shards, and takes what goes to other nodes.
     pub const CONTROL: PeerId = PeerId(SHARDS_MAX as u8);
 
     /// The shard with this index, or `None` from [`SHARDS_MAX`] on.
     pub const fn shard(index: usize) -> Option<PeerId> {
         if index < SHARDS_MAX {
+            Some(PeerId(index as u8))
+        } else {
+            None
+        }
+    }
+
+    /// The peer with this index in tables that hold all peers.
+    pub const fn at(index: usize) -> Option<PeerId> {
+        if index <= SHARDS_MAX {
             Some(PeerId(index as u8))
         } else {
             None

@@ -26,12 +26,18 @@ pub struct MeshLimits {
 /// All peers of a node, to be split into one [`MeshPort`] each.
 pub struct Mesh {
     shared: Arc<Shared>,
-    receivers: Vec<(Receiver<ShardFrame>, Receiver<ShardFrame>)>,
+    receivers: Vec<Receivers>,
+    link: Option<Receivers>,
 }
+
+/// Of an inbox's data lane and of its control lane.
+type Receivers = (Receiver<ShardFrame>, Receiver<ShardFrame>);
 
 struct Shared {
     limits: MeshLimits,
     inboxes: Vec<Inbox>,
+    /// Of the control plane, where the node is linked to others.
+    link: Option<Inbox>,
 }
 
 struct Inbox {
@@ -47,56 +53,105 @@ struct Inbox {
 }
 
 impl Mesh {
-    /// A mesh of as many shards as there are bells, and the control plane.
+    /// A mesh of as many shards as there are bells, and the control plane, which only sends.
     pub fn new(limits: MeshLimits, bells: Vec<Box<dyn Doorbell>>) -> Self {
-        let mut receivers = Vec::new();
-        let inboxes = bells.into_iter().map(|bell| {
-            let (data, data_receiver) = bounded(limits.data_frames_max);
-            let (control, control_receiver) = bounded(limits.control_frames_max);
-            receivers.push((data_receiver, control_receiver));
-            Inbox {
-                data,
-                control,
-                data_bytes: AtomicUsize::new(0),
-                waiting: AtomicU64::new(0),
-                room_made: AtomicBool::new(false),
-                sleep: SleepWord::default(),
-                bell,
-            }
-        });
-        let inboxes = inboxes.collect();
+        let (inboxes, receivers) = bells
+            .into_iter()
+            .map(|bell| Inbox::new(&limits, bell))
+            .unzip();
         Mesh {
-            shared: Arc::new(Shared { limits, inboxes }),
+            shared: Arc::new(Shared {
+                limits,
+                inboxes,
+                link: None,
+            }),
             receivers,
+            link: None,
+        }
+    }
+
+    /// The same, where the control plane has an inbox too: for what goes to other nodes.
+    pub fn linked(
+        limits: MeshLimits,
+        bells: Vec<Box<dyn Doorbell>>,
+        link: Box<dyn Doorbell>,
+    ) -> Self {
+        let (inboxes, receivers) = bells
+            .into_iter()
+            .map(|bell| Inbox::new(&limits, bell))
+            .unzip();
+        let (link, link_receivers) = Inbox::new(&limits, link);
+        Mesh {
+            shared: Arc::new(Shared {
+                limits,
+                inboxes,
+                link: Some(link),
+            }),
+            receivers,
+            link: Some(link_receivers),
         }
     }
 
     /// One port for each shard in order, and the control plane's.
     pub fn into_ports(self) -> (Vec<MeshPort>, ControlPort) {
+        let (ports, control, _) = self.into_linked_ports();
+        (ports, control)
+    }
+
+    /// The same, and the control plane's own inbox, if it has one.
+    pub fn into_linked_ports(self) -> (Vec<MeshPort>, ControlPort, Option<MeshPort>) {
         let shared = self.shared;
+        let port = |me, (data, control)| MeshPort {
+            me,
+            shared: shared.clone(),
+            data,
+            control,
+            touched: 0,
+        };
         let ports = self
             .receivers
             .into_iter()
             .enumerate()
-            .map(|(index, (data, control))| MeshPort {
-                me: PeerId::shard(index).unwrap_or(PeerId::CONTROL),
-                shared: shared.clone(),
-                data,
-                control,
-                touched: 0,
+            .map(|(index, receivers)| {
+                port(PeerId::shard(index).unwrap_or(PeerId::CONTROL), receivers)
             });
-        (
-            ports.collect(),
-            ControlPort {
-                shared: shared.clone(),
-            },
-        )
+        let ports = ports.collect();
+        let link = self.link.map(|receivers| port(PeerId::CONTROL, receivers));
+        let control = ControlPort {
+            shared: shared.clone(),
+        };
+        (ports, control, link)
+    }
+}
+
+impl Inbox {
+    fn new(limits: &MeshLimits, bell: Box<dyn Doorbell>) -> (Self, Receivers) {
+        let (data, data_receiver) = bounded(limits.data_frames_max);
+        let (control, control_receiver) = bounded(limits.control_frames_max);
+        let inbox = Inbox {
+            data,
+            control,
+            data_bytes: AtomicUsize::new(0),
+            waiting: AtomicU64::new(0),
+            room_made: AtomicBool::new(false),
+            sleep: SleepWord::default(),
+            bell,
+        };
+        (inbox, (data_receiver, control_receiver))
     }
 }
 
 impl Shared {
+    fn inbox(&self, peer: PeerId) -> Option<&Inbox> {
+        if peer == PeerId::CONTROL {
+            self.link.as_ref()
+        } else {
+            self.inboxes.get(peer.index())
+        }
+    }
+
     fn send(&self, me: PeerId, to: PeerId, frame: ShardFrame) -> Result<(), ShardFrame> {
-        let Some(inbox) = self.inboxes.get(to.index()) else {
+        let Some(inbox) = self.inbox(to) else {
             return Err(frame);
         };
         match self.try_send(inbox, frame) {
@@ -133,8 +188,8 @@ impl Shared {
     }
 
     fn wake(&self, peer: PeerId) {
-        // The control plane has no inbox and does not sleep on the mesh.
-        if let Some(inbox) = self.inboxes.get(peer.index())
+        // A control plane without an inbox does not sleep on the mesh.
+        if let Some(inbox) = self.inbox(peer)
             && inbox.sleep.must_ring()
         {
             inbox.bell.ring();
@@ -142,7 +197,7 @@ impl Shared {
     }
 }
 
-/// One shard's end of the mesh.
+/// One shard's end of the mesh, or that of the link to other nodes.
 pub struct MeshPort {
     me: PeerId,
     shared: Arc<Shared>,
@@ -209,7 +264,7 @@ impl MeshPort {
         if has_room {
             let waiting = inbox.waiting.swap(0, Ordering::Relaxed);
             for peer in PeerId::in_mask(waiting) {
-                if let Some(inbox) = self.shared.inboxes.get(peer.index()) {
+                if let Some(inbox) = self.shared.inbox(peer) {
                     // A peer that is awake now must see this before it sleeps.
                     inbox.room_made.store(true, Ordering::Relaxed);
                 }
@@ -250,11 +305,14 @@ impl MeshPort {
     }
 
     fn inbox(&self) -> &Inbox {
-        &self.shared.inboxes[self.me.index()]
+        match &self.shared.link {
+            Some(link) if self.me == PeerId::CONTROL => link,
+            _ => &self.shared.inboxes[self.me.index()],
+        }
     }
 }
 
-/// The control plane's end of the mesh: it sends commands and receives none.
+/// The control plane's end of the mesh for commands, which it only sends.
 pub struct ControlPort {
     shared: Arc<Shared>,
 }

@@ -1,14 +1,24 @@
-//! Which shard a room's node-level state lives on.
+//! Which shard the node-level state of a room, or of a subject, lives on.
 
 use crate::id::PeerId;
 use crate::room::RoomId;
+use crate::subject::SubjectId;
 
 /// The home of a room among `shards` shards: the one writer of its [`RoomCell`](crate::RoomCell).
 ///
 /// The high half of the id decides; the low half indexes hash tables, which would fill unevenly if
 /// all the rooms of one shard agreed in the bits they use.
 pub fn home_shard(room: RoomId, shards: usize) -> PeerId {
-    let high = (room.0 >> 64) as u64;
+    by_high_half(room.0, shards)
+}
+
+/// The keeper of a subject among `shards` shards: it alone counts the subject's connections.
+pub fn keeper_shard(subject: SubjectId, shards: usize) -> PeerId {
+    by_high_half(subject.0, shards)
+}
+
+fn by_high_half(id: u128, shards: usize) -> PeerId {
+    let high = (id >> 64) as u64;
     // Multiply-shift takes the hash to 0..shards evenly, without a division.
     let index = ((u128::from(high) * shards as u128) >> 64) as usize;
     PeerId::shard(index).unwrap_or(PeerId::CONTROL)

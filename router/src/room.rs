@@ -74,9 +74,14 @@ impl RoomKey {
 
     /// The id of the room with this name.
     pub fn id(&self, name: &RoomName) -> RoomId {
+        RoomId(self.hash(&[name.as_str().as_bytes()]))
+    }
+
+    /// The keyed hash of these bytes, one part after another.
+    pub(crate) fn hash(&self, parts: &[&[u8]]) -> u128 {
         let mut hasher = SipHasher24::new_with_key(&self.0);
-        hasher.write(name.as_str().as_bytes());
-        RoomId(hasher.finish128().as_u128())
+        parts.iter().for_each(|part| hasher.write(part));
+        hasher.finish128().as_u128()
     }
 }
 

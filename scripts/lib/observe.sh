@@ -8,22 +8,17 @@ OBSERVE_ADMIN_SECONDS=20
 find_promtool() {
   command -v promtool && return
   local unpacked=$PROMETHEUS_DIR/usr/bin/promtool
-  if [ ! -x "$unpacked" ]; then
-    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
-    mkdir -p "$PROMETHEUS_DIR"
-    (cd "$PROMETHEUS_DIR" && timeout 180 apt-get download -q prometheus && dpkg-deb -x prometheus_*.deb .) >&2 || return 1
-    rm -f "$PROMETHEUS_DIR"/prometheus_*.deb
-  fi
+  [ -x "$unpacked" ] || unpack_package prometheus "$PROMETHEUS_DIR" || return 1
   "$unpacked" --version >/dev/null 2>&1 && echo "$unpacked"
 }
 
-# Starts an engine, prints its metrics in the form that the header asks for, and ends it.
+# Starts an engine that is part of a cluster, so that there is nothing that it does not show, prints its metrics in the form that the header asks for, and ends it.
 with_engine_metrics() {
   local binary=$1 out=$2 log pid admin end=$((SECONDS + OBSERVE_ADMIN_SECONDS)) status=1
   log=$(mktemp)
   # The tests' own RINGMAIN_* variables are not for the engine, which refuses those that it does not know.
   env -u RINGMAIN_BINARY -u RINGMAIN_BACKENDS \
-    "$binary" --listen 127.0.0.1:0 --admin 127.0.0.1:0 --shards 2 >"$log" 2>&1 &
+    "$binary" --listen 127.0.0.1:0 --admin 127.0.0.1:0 --shards 2 --nats nats://127.0.0.1:1 >"$log" 2>&1 &
   pid=$!
   while [ "$SECONDS" -lt "$end" ] && kill -0 "$pid" 2>/dev/null; do
     admin=$(sed -n 's|^admin  *http://||p' "$log")

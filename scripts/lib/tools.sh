@@ -49,6 +49,28 @@ install_packages() {
   DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
 }
 
+# Unpacks a package of Debian in a directory: nothing is installed, no service is started.
+unpack_package() {
+  local package=$1 directory=$2
+  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+  mkdir -p "$directory"
+  (
+    cd "$directory"
+    # Where the lists of packages were never fetched, or are of yesterday, they are fetched now if that is allowed.
+    timeout 180 apt-get download -q "$package" \
+      || { [ "$(id -u)" -eq 0 ] && timeout 180 apt-get update -q && timeout 180 apt-get download -q "$package"; } \
+      || exit 1
+    dpkg-deb -x "$package"_*.deb . && rm -f "$package"_*.deb
+  ) >&2
+}
+
+# The oldest NATS server that is supported, 2.9, as Debian 12 has it.
+find_older_nats_server() {
+  local unpacked=$ROOT/target/nats-older/usr/sbin/nats-server
+  [ -x "$unpacked" ] || unpack_package nats-server "$ROOT/target/nats-older" || return 1
+  "$unpacked" --version >/dev/null 2>&1 && echo "$unpacked"
+}
+
 install_tools() {
   command -v cc >/dev/null || install_packages gcc libc6-dev
   command -v valgrind >/dev/null || install_packages valgrind

@@ -3,49 +3,73 @@
 use std::rc::Rc;
 
 use ringmain_core::{ConnId, Input};
-use ringmain_rt::Socket;
 
+use crate::admission;
 use crate::http::{self, Outcome};
 use crate::shell::{Reading, Shell};
+use crate::tls::{self, Greeting};
+use crate::transport::Transport;
 
 /// Serves a connection from accept to end. While it is idle, this future and its wait for
 /// readability are all that it has in the shell.
-pub async fn serve(shell: Rc<Shell>, socket: Rc<Socket>, conn: ConnId) {
-    // Boxed, for it is large and soon gone.
-    let outcome = Box::pin(http::exchange(&shell, &socket, conn)).await;
-    shell.exchanges().end(conn);
-    let mut reading = match outcome {
-        Outcome::Upgraded { first_bytes } => upgraded(&shell, conn, first_bytes),
-        Outcome::Streaming => {
-            shell.turn(|core, now| core.handle(now, Input::Upgraded { conn }));
-            Reading::Open
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async function keeps its arguments twice, in every idle connection"
+)]
+pub fn serve(shell: Rc<Shell>, transport: Rc<Transport>, conn: ConnId) -> impl Future<Output = ()> {
+    async move {
+        // Boxed, for it is large and soon gone.
+        let mut reading = Box::pin(begin(&shell, &transport, conn)).await;
+        while reading != Reading::Ended {
+            if reading == Reading::Paused {
+                shell.resumed(conn).await;
+            } else if transport.socket().readable().await.is_err() {
+                break;
+            }
+            reading = shell.receive(conn, &transport, |bytes| received(&shell, conn, bytes));
+            if shell.must_yield() && reading == Reading::Open {
+                shell.next_turn().await;
+            }
         }
-        Outcome::Done => {
-            shell.turn(|core, now| core.handle(now, Input::HttpDone { conn }));
-            Reading::Open
-        }
-        Outcome::Failed => {
-            shell.turn(|core, now| core.handle(now, Input::HttpFailed { conn }));
-            Reading::Open
-        }
-        Outcome::Ended => Reading::Ended,
-    };
-    while reading != Reading::Ended {
-        if reading == Reading::Paused {
-            shell.resumed(conn).await;
-        } else if socket.readable().await.is_err() {
-            break;
-        }
-        reading = shell.receive(&socket, |bytes| received(&shell, conn, bytes));
-        if shell.must_yield() && reading == Reading::Open {
+        // The peer may have closed its half alone, and still read what it has asked for.
+        while shell.turn(|core, _| core.is_flushing(conn)) {
             shell.next_turn().await;
         }
+        shell.ended(conn);
     }
-    // The peer may have closed its half alone, and still read what it has asked for.
-    while shell.turn(|core, _| core.is_flushing(conn)) {
-        shell.next_turn().await;
+}
+
+/// The HTTP that a connection begins with, until it is a WebSocket or an event stream, or at its end.
+async fn begin(shell: &Rc<Shell>, transport: &Rc<Transport>, conn: ConnId) -> Reading {
+    let outcome = exchange(shell, transport, conn).await;
+    shell.exchanges().end(conn);
+    let input = match outcome {
+        Outcome::Upgraded { first_bytes } => return upgraded(shell, conn, first_bytes),
+        Outcome::Streaming => Input::Upgraded { conn },
+        Outcome::Done => Input::HttpDone { conn },
+        Outcome::Failed => Input::HttpFailed { conn },
+        Outcome::Ended => return Reading::Ended,
+    };
+    shell.turn(|core, now| core.handle(now, input));
+    Reading::Open
+}
+
+/// All that comes before the connection is what it was opened for.
+async fn exchange(shell: &Rc<Shell>, transport: &Rc<Transport>, conn: ConnId) -> Outcome {
+    if let Some(outcome) = admission::admit(shell, transport, conn).await {
+        return outcome;
     }
-    shell.ended(conn);
+    if let Some(tls) = transport.tls() {
+        // A drain may ask for the end before there is HTTP.
+        shell.exchanges().begin(conn);
+        // In a box of its own, so that connections without TLS have no larger one meanwhile.
+        match Box::pin(tls::greet(shell, transport, tls, conn)).await {
+            Greeting::Answered => {}
+            Greeting::PlainHttp => return Outcome::Failed,
+            Greeting::Ended => return Outcome::Ended,
+        }
+    }
+    http::exchange(shell, transport, conn).await
 }
 
 /// The 101 is on its way; what came behind the request is the first of the WebSocket.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringmain_router::{PeerId, ShardFrame};
+use ringmain_router::{CloseOrder, PeerId, ShardFrame};
 
 use crate::node::Node;
 use crate::policy::Policy;
@@ -41,6 +41,12 @@ impl Node {
         self.unstopped.is_empty()
     }
 
+    /// Gives a shard an order to close connections. Returns whether it was given; if not, call again a little later.
+    pub fn order(&self, shard: PeerId, order: &Arc<CloseOrder>) -> bool {
+        let frame = ShardFrame::Close(order.clone());
+        self.control.send(shard, frame).is_ok()
+    }
+
     /// Gives all shards a new policy. Returns whether all were given it; if not, call
     /// [`go_on_reloading`](Self::go_on_reloading) a little later.
     pub fn reload(&mut self, policy: Arc<Policy>) -> bool {
@@ -69,6 +75,11 @@ impl Node {
             !(is_laid && is_told)
         });
         self.unchanged.is_empty()
+    }
+
+    /// The newest policy that it was given.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Whether every shard goes by the newest policy.

@@ -7,9 +7,11 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 
 use ringmain_core::line_budget::{LineBudget, LineShare};
-use ringmain_core::{Farewell, Refusal, RefusedStatus, Severity, ShardStats, Tick};
+use ringmain_core::{ConnId, Farewell, Refusal, RefusedStatus, Severity, ShardStats, Tick};
 use tracing::Level;
 
+/// The log's target for connections that are let in.
+pub const OPEN_TARGET: &str = "ringmain::open";
 /// The log's target for connections that end.
 pub const CLOSE_TARGET: &str = "ringmain::close";
 /// The log's target for connections and requests that are refused.
@@ -54,20 +56,48 @@ fn refusals_wanted(severity: Severity) -> bool {
 /// One shard's lines.
 pub struct Journal {
     shard: usize,
+    /// What the names of the shard's connections begin with.
+    connections: String,
     share: LineShare,
     refusals: RefCell<[LineBudget; Refusal::NAMES.len()]>,
     requests: RefCell<[LineBudget; RefusedStatus::COUNT]>,
 }
 
 impl Journal {
-    /// Of one shard among so many.
-    pub fn new(shard: usize, shards: usize) -> Self {
+    /// Of one shard among so many of a node, by the name with which those of its connections begin.
+    pub fn new(node: &str, shard: usize, shards: usize) -> Self {
         Journal {
             shard,
+            connections: format!("{node}.{shard}"),
             share: LineShare::among(shards),
             refusals: RefCell::default(),
             requests: RefCell::default(),
         }
+    }
+
+    /// The name of a connection, by which an operator can have it closed.
+    fn name(&self, conn: ConnId) -> String {
+        format!("{}.{}.{}", self.connections, conn.index, conn.generation)
+    }
+
+    /// A connection is let in, or a user is known to be its owner.
+    pub fn admitted(
+        &self,
+        conn: ConnId,
+        user: Option<&str>,
+        peer: impl FnOnce() -> Option<SocketAddr>,
+    ) {
+        if !tracing::enabled!(target: OPEN_TARGET, Level::DEBUG) {
+            return;
+        }
+        tracing::debug!(
+            target: OPEN_TARGET,
+            shard = self.shard,
+            connection = self.name(conn),
+            user,
+            peer = peer().map(tracing::field::display),
+            "connection admitted"
+        );
     }
 
     /// A connection begins to end.
@@ -77,6 +107,7 @@ impl Journal {
             entry.severity,
             CLOSE_TARGET,
             shard = self.shard,
+            connection = self.name(farewell.conn),
             reason = entry.name,
             detail = some_text(&farewell.detail),
             room = farewell.room.as_ref().map(|room| room.as_str()),
@@ -86,7 +117,7 @@ impl Journal {
         );
     }
 
-    /// A connection is answered with 503 at accept.
+    /// A connection is not let in.
     pub fn refused(
         &self,
         now: Tick,

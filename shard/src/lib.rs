@@ -5,23 +5,34 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod accept_pace;
+mod addresses;
+mod admission;
+pub mod auth;
 mod connection;
 mod control;
+mod gate;
 mod http;
 mod journal;
 mod listening;
 mod node;
+mod node_errors;
 pub mod origin;
 mod policy;
 mod pulse;
 mod shell;
 mod sockets;
+mod tls;
+mod transport;
+mod waiting;
 
 pub use journal::{CLOSE_TARGET, REFUSE_TARGET};
-pub use node::{Node, NodeConfig, ShardError, ShardHandle, StartError, start};
+pub use node::{LinkEnd, Node, NodeConfig, ShardHandle, descriptors_beside_connections, start};
+pub use node_errors::{ShardError, StartError};
 pub use origin::Origins;
 pub use policy::Policy;
 pub use pulse::Pulse;
+pub use tls::{CertificateError, CertificateFacts, Pem, ServerTls, Tickets};
 
 /// Descriptors that a shard keeps back, to answer those for whom there is no room.
 pub const DESCRIPTORS_RESERVED: usize = 64;

@@ -1,15 +1,22 @@
-//! Whether a shard listens: from the start to the end of the drain's first step.
+//! Whether a shard listens, on each of its addresses: from the start to the end of the drain's first step.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use ringmain_core::{ShardStats, Tick};
+use ringmain_core::Tick;
 use ringmain_rt::Listener;
 
 use crate::HALF_OPEN_MS;
 
-/// A shard's listener, and how far it is from its end. It ends in three steps, so that nobody who has
+/// Which of its listeners a connection comes in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    Plain,
+    Tls,
+}
+
+/// One of a shard's listeners, and how far it is from its end. It ends in three steps, so that nobody who has
 /// connected is reset: the system lets no new connection begin; those that are half open have a moment to
 /// be made; the queue is emptied, and the listener shut in the same breath.
 pub struct Listening {
@@ -30,8 +37,7 @@ enum State {
 }
 
 impl Listening {
-    pub fn new(listener: Listener, stats: &ShardStats) -> Self {
-        stats.listening.set(1);
+    pub fn new(listener: Listener) -> Self {
         Listening {
             listener: Rc::new(listener),
             state: Cell::new(State::Open),
@@ -86,10 +92,9 @@ impl Listening {
     }
 
     /// Shuts the listener: right after its queue was found empty.
-    pub fn shut(&self, stats: &ShardStats) {
+    pub fn shut(&self) {
         self.listener.shut();
         self.state.set(State::Shut);
-        stats.listening.set(0);
     }
 
     pub fn is_shut(&self) -> bool {

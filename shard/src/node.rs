@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -14,11 +15,13 @@ use ringmain_core::{ShardCore, ShardStats, Tick};
 use ringmain_router::mesh::ControlPort;
 use ringmain_router::{Doorbell, Mesh, MeshLimits, MeshPort, PeerId, RoomKey, SHARDS_MAX};
 use ringmain_rt::descriptors::{self, Table};
-use ringmain_rt::socket::{self, Bound};
 use ringmain_rt::thread::ThreadSetup;
 use ringmain_rt::{Backend, BatchSender, Bell, driver, thread};
 
 use crate::accept;
+use crate::addresses::{Addresses, AllBound};
+use crate::listening::Door;
+use crate::node_errors::{ShardError, StartError};
 use crate::policy::{self, Policy, PolicyReceiver, PolicySender};
 use crate::pulse::Pulse;
 use crate::shell::{self, Shell, ShellParts};
@@ -27,8 +30,12 @@ use crate::{DESCRIPTORS_RESERVED, TURN_ACCEPTS_MAX};
 /// How a node is set up.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
+    /// What the names of its connections begin with.
+    pub name: String,
     /// The public address; port 0 for any that is free.
     pub listen: SocketAddr,
+    /// The public address of TLS, if there is one; the policy has to have certificates then.
+    pub tls_listen: Option<SocketAddr>,
     /// Connections that may wait to be accepted, a shard.
     pub backlog: u32,
     /// One entry a shard: the core that it is pinned to.
@@ -41,101 +48,16 @@ pub struct NodeConfig {
     pub descriptors_max: usize,
     /// The secret under which room names are hashed.
     pub room_secret: RoomKey,
-}
-
-/// Why a node does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// No shard, or more than there may be.
-    #[error("{0} shards were asked for; a node has 1 to {SHARDS_MAX}")]
-    ShardCount(usize),
-    /// The public address cannot be had.
-    #[error(
-        "cannot listen on {address}: {source}. Choose another address with --listen, or stop whatever uses this one"
-    )]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The doorbells need descriptors.
-    #[error(
-        "cannot make the doorbells of {shards} shards: {source}. Raise the limit of open files (ulimit -n)"
-    )]
-    Doorbells {
-        /// How many shards.
-        shards: usize,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A thread did not start.
-    #[error("shard {shard} did not start: {source}")]
-    Thread {
-        /// Which shard.
-        shard: usize,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A shard's ring or epoll instance could not be made.
-    #[error(
-        "shard {shard} has no io: {source}. Try --io epoll, or raise the locked-memory limit (ulimit -l)"
-    )]
-    Driver {
-        /// Which shard.
-        shard: usize,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A thread ended before it listened, without saying why.
-    #[error("a shard ended while it started; the log above says more")]
-    Ended,
-    /// A thread could not be pinned.
-    #[error(
-        "shard {shard} cannot be pinned to CPU {cpu}: {source}. Choose among the CPUs that the process may use with --cpus"
-    )]
-    Pin {
-        /// Which shard.
-        shard: usize,
-        /// Which core.
-        cpu: usize,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The descriptor limit leaves no room for connections.
-    #[error(
-        "the limit of {descriptors_max} open files leaves no room for connections; raise it (ulimit -n) to 1024 or more"
-    )]
-    Descriptors {
-        /// The limit.
-        descriptors_max: usize,
-    },
-}
-
-/// A shard ended in another way than by [`Node::stop`].
-#[derive(Debug, thiserror::Error)]
-pub enum ShardError {
-    /// Its ring or epoll instance failed.
-    #[error("shard {shard} cannot run: {source}")]
-    Driver {
-        /// Which shard.
-        shard: usize,
-        /// Why.
-        source: io::Error,
-    },
-    /// It panicked.
-    #[error("shard {shard} panicked")]
-    Panicked {
-        /// Which shard.
-        shard: usize,
-    },
+    /// Whether the node is linked to others: then it has a [`LinkEnd`].
+    pub linked: bool,
 }
 
 /// A running node.
 pub struct Node {
-    address: SocketAddr,
+    addresses: Addresses,
     pub(crate) shards: Vec<ShardHandle>,
     pub(crate) control: ControlPort,
+    link: Option<LinkEnd>,
     /// Shards that were not yet told to drain.
     pub(crate) undrained: Vec<PeerId>,
     /// Shards that were not yet told to stop.
@@ -145,6 +67,14 @@ pub struct Node {
     pub(crate) policy: Arc<Policy>,
     /// How many policies came after the one that it started with.
     pub(crate) policies: u64,
+}
+
+/// The control plane's end of the mesh for what goes to other nodes and comes from them.
+pub struct LinkEnd {
+    /// The lanes.
+    pub port: MeshPort,
+    /// Readable when something has come in, or a lane that was full has room: a socket, to be read until it is empty.
+    pub bell: OwnedFd,
 }
 
 /// One shard, as the control plane sees it.
@@ -173,7 +103,7 @@ enum Report {
 struct Seat {
     index: usize,
     config: NodeConfig,
-    address: SocketAddr,
+    addresses: Addresses,
     port: MeshPort,
     policies: PolicyReceiver,
     bell: Bell,
@@ -194,16 +124,19 @@ pub fn start(config: NodeConfig) -> Result<Node, StartError> {
     if count == 0 || count > SHARDS_MAX {
         return Err(StartError::ShardCount(count));
     }
-    let listen = config.listen;
-    let address = socket::reserve(listen).map_err(|source| StartError::Listen {
-        address: listen,
-        source,
-    })?;
+    let addresses = Addresses::reserve(&config)?;
     // All doorbells, before any thread makes its table private.
-    let (ports, control, bells, ringers) = mesh(count).map_err(|source| StartError::Doorbells {
+    let mesh = mesh(count, config.linked).map_err(|source| StartError::Doorbells {
         shards: count,
         source,
     })?;
+    let Parts {
+        ports,
+        control,
+        link,
+        bells,
+        ringers,
+    } = mesh;
     let started = Instant::now();
     let node_stats: Vec<_> = (0..count)
         .map(|_| Arc::new(ShardStats::default()))
@@ -225,7 +158,7 @@ pub fn start(config: NodeConfig) -> Result<Node, StartError> {
         let seat = Seat {
             index,
             config: config.clone(),
-            address,
+            addresses,
             port,
             policies: taken,
             bell,
@@ -264,9 +197,10 @@ pub fn start(config: NodeConfig) -> Result<Node, StartError> {
     let listening = await_reports(&reported, &mut shards);
     let all: Vec<_> = (0..count).filter_map(PeerId::shard).collect();
     let mut node = Node {
-        address,
+        addresses,
         shards,
         control,
+        link,
         undrained: all.clone(),
         unstopped: all,
         unchanged: Vec::new(),
@@ -284,16 +218,18 @@ pub fn start(config: NodeConfig) -> Result<Node, StartError> {
     }
 }
 
-type Parts = (
-    Vec<MeshPort>,
-    ControlPort,
-    Vec<Bell>,
-    Vec<std::os::fd::RawFd>,
-);
+/// All ends of a node's mesh.
+struct Parts {
+    ports: Vec<MeshPort>,
+    control: ControlPort,
+    link: Option<LinkEnd>,
+    bells: Vec<Bell>,
+    ringers: Vec<RawFd>,
+}
 
-fn mesh(count: usize) -> io::Result<Parts> {
+fn mesh(count: usize, linked: bool) -> io::Result<Parts> {
     let (mut doorbells, mut bells, mut ringers) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..count {
+    for _ in 0..count + usize::from(linked) {
         let (doorbell, bell) = ringmain_rt::doorbell()?;
         ringers.push(doorbell.fd());
         doorbells.push(Box::new(doorbell) as Box<dyn Doorbell>);
@@ -304,8 +240,23 @@ fn mesh(count: usize) -> io::Result<Parts> {
         control_frames_max: LANE_CONTROL_FRAMES_MAX,
         data_bytes_max: LANE_DATA_BYTES_MAX,
     };
-    let (ports, control) = Mesh::new(limits, doorbells).into_ports();
-    Ok((ports, control, bells, ringers))
+    let last = linked.then(|| doorbells.pop().zip(bells.pop())).flatten();
+    let (mesh, link_bell) = match last {
+        Some((doorbell, bell)) => (Mesh::linked(limits, doorbells, doorbell), Some(bell)),
+        None => (Mesh::new(limits, doorbells), None),
+    };
+    let (ports, control, link) = mesh.into_linked_ports();
+    let link = link.zip(link_bell).map(|(port, bell)| LinkEnd {
+        port,
+        bell: bell.into_fd(),
+    });
+    Ok(Parts {
+        ports,
+        control,
+        link,
+        bells,
+        ringers,
+    })
 }
 
 /// Takes one report of each shard.
@@ -347,14 +298,9 @@ fn run(seat: Seat, table: Table, pinned: io::Result<()>) -> io::Result<()> {
             source,
         });
     }
-    let bound = match Bound::new(seat.address, config.policy.tcp) {
+    let bound = match AllBound::new(seat.addresses, config.policy.tcp) {
         Ok(bound) => bound,
-        Err(source) => {
-            return fail(StartError::Listen {
-                address: seat.address,
-                source,
-            });
-        }
+        Err(error) => return fail(error),
     };
     let sender = match BatchSender::new(config.backend) {
         Ok(sender) => sender,
@@ -406,13 +352,23 @@ fn connections_max(config: &NodeConfig, table: Table) -> usize {
         Table::Private => config.descriptors_max,
         Table::Shared => config.descriptors_max / config.cpus.len(),
     };
-    // The ring, the listener, and what is open already; accepted ones are counted a batch late.
-    share.saturating_sub(descriptors::count_open() + DESCRIPTORS_RESERVED + TURN_ACCEPTS_MAX + 8)
+    share.saturating_sub(descriptors::count_open() + KEPT_BACK)
+}
+
+/// What is kept back of a table beside what is open when its shard starts: the ring and the listeners are yet to come, and
+/// accepted ones are counted a batch late.
+const KEPT_BACK: usize = DESCRIPTORS_RESERVED + TURN_ACCEPTS_MAX + 8;
+
+/// Descriptors of a shard's own table that are not for connections, in a node with so many shards, by ring and without
+/// TLS: before the node runs nobody can count them.
+pub const fn descriptors_beside_connections(shards: usize) -> usize {
+    // 0 to 2, the shard's doorbell and ring, and what rings the control plane; then what rings each shard.
+    KEPT_BACK + 6 + shards
 }
 
 async fn serve(
     seat: Seat,
-    bound: Bound,
+    bound: AllBound,
     sender: BatchSender,
     connections_max: usize,
 ) -> io::Result<()> {
@@ -425,23 +381,21 @@ async fn serve(
         node_stats,
         pulse,
         reports,
-        address,
+        addresses,
         started,
         ..
     } = seat;
-    let listener = match bound.listen(config.backlog) {
-        Ok(listener) => listener,
-        Err(source) => {
-            let _ = reports.send((
-                index,
-                Report::Failed(StartError::Listen { address, source }),
-            ));
+    let (listener, tls_listener) = match bound.listen(addresses, config.backlog) {
+        Ok(listeners) => listeners,
+        Err(error) => {
+            let _ = reports.send((index, Report::Failed(error)));
             return Ok(());
         }
     };
     let shard = ShardConfig {
         me: port.me(),
         shards: port.shards(),
+        linked: config.linked,
         room_secret: config.room_secret,
         limits: config.policy.limits.clone(),
         rooms: config.policy.rooms.clone(),
@@ -453,9 +407,11 @@ async fn serve(
         policy: config.policy,
         policies,
         listener,
+        tls_listener,
         sender,
         pulse,
         index,
+        node: config.name,
         node_stats,
         started,
         connections_max,
@@ -468,7 +424,9 @@ async fn serve(
             tracing::error!(shard = index, %error, "the doorbell has failed");
         }
     });
-    ringmain_rt::spawn(accept::accept(shell.clone()));
+    for door in [Door::Plain, Door::Tls] {
+        ringmain_rt::spawn(accept::accept(shell.clone(), door));
+    }
     let _ = reports.send((index, Report::Listening));
     drop(reports);
     shell.turns().clone().run(|| shell.end_turn()).await;
@@ -478,7 +436,17 @@ async fn serve(
 impl Node {
     /// The public address, its port known.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses.plain
+    }
+
+    /// The public address of TLS, its port known.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.addresses.tls
+    }
+
+    /// The end of the mesh for what goes to other nodes, if the node is linked: once.
+    pub fn take_link(&mut self) -> Option<LinkEnd> {
+        self.link.take()
     }
 
     /// The shards, in order.

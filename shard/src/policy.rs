@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use ringmain_core::{Limits, RoomPolicies, Rules};
+use ringmain_core::{Limits, Networks, Rate, RoomPolicies, Rules};
 use ringmain_rt::TcpOptions;
 
+use crate::auth::Authentication;
 use crate::origin::Origins;
+use crate::tls::ServerTls;
 
 /// Policies that may wait for a shard. It takes them at each turn, and only the newest counts.
 const WAITING_MAX: usize = 4;
@@ -21,12 +23,24 @@ pub struct Policy {
     pub limits: Limits,
     /// Connections that the whole node may have.
     pub connections_max: usize,
+    /// New connections of the whole node; each shard has its part.
+    pub accept_rate: Option<Rate>,
+    /// From where it is believed what is said of whom a connection or a request is.
+    pub trusted_proxies: Networks,
+    /// Connections from there begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// What is set for rooms.
     pub rooms: RoomPolicies,
     /// What the system does for connections that are accepted from now on.
     pub tcp: TcpOptions,
     /// Whose pages may connect, publish and listen.
     pub origins: Origins,
+    /// Who may do what.
+    pub auth: Arc<Authentication>,
+    /// What connections on the TLS address are presented with from now on; those that there are keep what they have.
+    pub tls: Option<ServerTls>,
+    /// TLS handshakes that the whole node may have under way.
+    pub tls_handshakes_max: usize,
 }
 
 impl Policy {

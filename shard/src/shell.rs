@@ -1,29 +1,40 @@
 //! The shell around a core: the only place from which the core is reached.
 
+mod doors;
+mod refusals;
+mod sealed;
+mod tokens;
+mod waits;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
-use std::future::poll_fn;
 use std::io;
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ringmain_core::limits::{TURN_FRAMES_MAX, TURN_WRITES_MAX};
 use ringmain_core::{
-    ConnId, Ending, Input, Refusal, ShardCore, ShardStats, Tick, Verdict, Write, WriteOutcome,
+    ConnId, Ending, Input, Rate, Refusal, ShardCore, ShardStats, Target, Tick, Verdict, Write,
+    WriteOutcome,
 };
-use ringmain_router::{Lane, MeshPort, Moment, Publication, RoomName, ShardFrame};
+use ringmain_router::{Lane, MeshPort, Moment, Publication, RoomName, ShardFrame, Subject};
 use ringmain_rt::{Backend, BatchSender, Listener, Next, Sending, Socket, Turns};
 
+use crate::RECEIVE_BYTES_MAX;
+use crate::accept_pace::AcceptPace;
+use crate::gate;
 use crate::http::Exchanges;
 use crate::journal::{self, Journal, Refused};
 use crate::listening::Listening;
 use crate::policy::{Policy, PolicyReceiver};
 use crate::pulse::Pulse;
 use crate::sockets::Sockets;
-use crate::{ACCEPT_RETRY_MS, RECEIVE_BYTES_MAX, REFUSAL_MS};
+use crate::tls::is_busy;
+use crate::transport::Transport;
+use crate::waiting::{Waiting, answer, wait};
 
 /// One shard at work.
 pub struct Shell {
@@ -37,15 +48,24 @@ pub struct Shell {
     verdicts: RefCell<HashMap<ConnId, Waiting<Option<Verdict>>>>,
     /// Tasks of paused connections.
     paused: RefCell<HashMap<ConnId, Waiting<()>>>,
+    /// Where connections want to go whose first message is to be a token.
+    awaiting: RefCell<HashMap<ConnId, Target>>,
+    /// Tokens that requests of this turn carried.
+    tokens_seen: Cell<u32>,
+    /// Clients behind proxies that have said who they are.
+    clients: RefCell<HashMap<ConnId, SocketAddr>>,
     /// Refused connections that have their answer, with the time at which they are shut.
-    refused: RefCell<VecDeque<(Tick, Rc<Socket>)>>,
-    /// The accepting task, while it waits for a descriptor to be free.
-    accepting: RefCell<Option<Waker>>,
+    refused: RefCell<VecDeque<(Tick, Rc<Transport>)>>,
+    /// The accepting tasks, while they wait for a descriptor to be free.
+    accepting: RefCell<Vec<Waker>>,
     /// Tasks that go on after this turn.
     yielded: RefCell<Vec<Waker>>,
-    /// When it tries again in any case: the descriptor may become free elsewhere.
+    /// When they try again in any case: the descriptor may become free elsewhere.
     accept_at: Cell<Option<Tick>>,
+    accept_pace: AcceptPace,
     listening: Listening,
+    tls_listening: Option<Listening>,
+    tls: sealed::TlsSide,
     exchanges: Exchanges,
     turns: Rc<Turns>,
     pulse: Arc<Pulse>,
@@ -67,12 +87,7 @@ pub struct Shell {
     now_is_fresh: Cell<bool>,
     connections_max: usize,
     backend: Backend,
-}
-
-/// What a task waits for, or what it has got.
-enum Waiting<T> {
-    For(Waker),
-    Got(T),
+    index: usize,
 }
 
 /// What a shell is made of.
@@ -80,11 +95,13 @@ pub struct ShellParts {
     pub core: ShardCore,
     pub port: MeshPort,
     pub listener: Listener,
+    pub tls_listener: Option<Listener>,
     pub sender: BatchSender,
     pub pulse: Arc<Pulse>,
     pub policy: Arc<Policy>,
     pub policies: PolicyReceiver,
     pub index: usize,
+    pub node: String,
     pub node_stats: Vec<Arc<ShardStats>>,
     pub started: Instant,
     pub connections_max: usize,
@@ -104,9 +121,8 @@ pub enum Reading {
 
 impl Shell {
     pub fn new(mut parts: ShellParts) -> Self {
-        if let Some(from) = journal::closes_wanted() {
-            parts.core.tell_farewells(from);
-        }
+        parts.core.tell_farewells(journal::closes_wanted());
+        parts.node_stats[parts.index].listening.set(1);
         Shell {
             core: RefCell::new(parts.core),
             port: RefCell::new(parts.port),
@@ -115,15 +131,22 @@ impl Shell {
             received: RefCell::new(vec![0; RECEIVE_BYTES_MAX].into_boxed_slice()),
             verdicts: RefCell::default(),
             paused: RefCell::default(),
+            awaiting: RefCell::default(),
+            tokens_seen: Cell::default(),
+            clients: RefCell::default(),
             refused: RefCell::default(),
             accepting: RefCell::default(),
             yielded: RefCell::default(),
             accept_at: Cell::default(),
-            listening: Listening::new(parts.listener, &parts.node_stats[parts.index]),
+            accept_pace: AcceptPace::default(),
+            index: parts.index,
+            listening: Listening::new(parts.listener),
+            tls_listening: parts.tls_listener.map(Listening::new),
+            tls: sealed::TlsSide::default(),
             exchanges: Exchanges::default(),
             turns: Rc::default(),
             pulse: parts.pulse,
-            journal: Journal::new(parts.index, parts.node_stats.len()),
+            journal: Journal::new(&parts.node, parts.index, parts.node_stats.len()),
             policy: RefCell::new(parts.policy),
             policies: parts.policies,
             publication_ids: publication_ids(parts.index),
@@ -137,16 +160,6 @@ impl Shell {
             connections_max: parts.connections_max,
             backend: parts.backend,
         }
-    }
-
-    pub fn listening(&self) -> &Listening {
-        &self.listening
-    }
-
-    /// Accepts no more. Who waits to be accepted is reset.
-    pub fn stop_listening(&self) {
-        self.listening.shut(&self.stats);
-        self.turns.request();
     }
 
     /// The connections that speak HTTP.
@@ -179,11 +192,26 @@ impl Shell {
         self.turns.request();
         let core = &mut *self.core.borrow_mut();
         core.set_moment(self.moment.get());
-        step(core, now)
+        let result = step(core, now);
+        if core.has_large_replies() {
+            self.flush(core);
+        }
+        result
+    }
+
+    /// Writes what is due, and returns when that was done, if anything was.
+    fn flush(&self, core: &mut ShardCore) -> Option<Moment> {
+        let mut sent = None;
+        core.flush(TURN_WRITES_MAX, |writes, outcomes| {
+            self.send(writes, outcomes);
+            sent = Some(self.read_moment());
+            sent
+        });
+        sent
     }
 
     /// The time, read once in each batch of completions.
-    fn now(&self) -> Tick {
+    pub fn now(&self) -> Tick {
         if !self.now_is_fresh.replace(true) {
             self.pulse.wake();
             let elapsed = self.started.elapsed();
@@ -213,22 +241,21 @@ impl Shell {
                 lane_bytes: port.waiting_bytes(),
             },
         );
+        self.tokens_seen.set(0);
+        gate::answer_tokens(self, core, now);
         core.send_frames(now, |to, frame| port.send(to, frame));
         port.ring_touched();
         port.make_room_known();
-        let mut sent = None;
-        core.flush(TURN_WRITES_MAX, |writes, outcomes| {
-            self.send(writes, outcomes);
-            sent = Some(self.read_moment());
-            sent
-        });
-        let turn_us = sent
+        let turn_us = self
+            .flush(core)
             .unwrap_or_else(|| self.read_moment())
             .since(self.moment.get());
         self.stats.turn_time.record(turn_us, 1);
+        self.tell_held(|input| core.handle(now, input));
         self.settle(core, now);
         core.show();
         self.shut_refused(now);
+        self.signing().begin_turn();
         if self.accept_at.get().is_some_and(|at| at <= now) {
             self.wake_accepting();
         }
@@ -261,8 +288,12 @@ impl Shell {
     fn take_policy(&self, core: &mut ShardCore, now: Tick) {
         if let Some(policy) = self.policies.newest() {
             core.handle(now, Input::Configure(Box::new(policy.rules())));
-            if let Err(error) = self.listening.listener().set_options(policy.tcp) {
-                tracing::warn!(%error, "new connections keep the TCP options that were set before");
+            // The log's filter may have changed with it.
+            core.tell_farewells(journal::closes_wanted());
+            for listening in self.listenings() {
+                if let Err(error) = listening.listener().set_options(policy.tcp) {
+                    tracing::warn!(%error, "new connections keep the TCP options that were set before");
+                }
             }
             self.policy.replace(policy);
             self.policies.took();
@@ -270,7 +301,7 @@ impl Shell {
     }
 
     fn next(&self, core: &ShardCore, port: &MeshPort, more_frames: bool) -> Next {
-        if core.is_stopped() && self.listening.is_shut() && self.refusals() == 0 {
+        if core.is_stopped() && self.has_shut() && self.refusals() == 0 {
             return Next::Stop;
         }
         if core.has_work() {
@@ -286,7 +317,7 @@ impl Shell {
             .poll_deadline()
             .into_iter()
             .chain(refused)
-            .chain(self.listening.deadline())
+            .chain(self.listenings().filter_map(Listening::deadline))
             .chain(self.accept_at.get())
             .min();
         Next::SleepUntil(
@@ -297,6 +328,10 @@ impl Shell {
     /// Makes writes, without waiting. What a socket does not take is sent when it is writable.
     fn send(&self, writes: &[Write<'_>], outcomes: &mut Vec<WriteOutcome>) {
         let sockets = self.sockets.borrow();
+        let has_tls = self.stats.tls_connections.get() > 0;
+        if has_tls && writes.iter().any(|write| sockets.is_tls(write.conn)) {
+            return self.send_sealed(&sockets, writes, outcomes);
+        }
         let sendings: Vec<Sending<'_>> = writes
             .iter()
             .map(|write| Sending {
@@ -307,29 +342,35 @@ impl Shell {
         let mut results = Vec::with_capacity(writes.len());
         self.sender.borrow_mut().send(&sendings, &mut results);
         for (write, result) in writes.iter().zip(results) {
-            let taken = match result {
-                Ok(taken) => taken,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                Err(error) if error.raw_os_error() == Some(NO_BUFFERS) => 0,
-                Err(_) => {
-                    outcomes.push(WriteOutcome::Gone);
-                    continue;
-                }
-            };
-            if taken < write.bytes()
-                && let Some(socket) = sockets.get(write.conn)
-            {
-                self.await_writable(write.conn, socket.clone());
-            }
-            outcomes.push(WriteOutcome::Wrote(taken));
+            outcomes.push(self.wrote(&sockets, write, result));
         }
     }
 
-    fn await_writable(&self, conn: ConnId, socket: Rc<Socket>) {
+    /// What has come of a write.
+    fn wrote(
+        &self,
+        sockets: &Sockets,
+        write: &Write<'_>,
+        result: io::Result<usize>,
+    ) -> WriteOutcome {
+        let taken = match result {
+            Ok(taken) => taken,
+            Err(error) if is_busy(&error) => 0,
+            Err(_) => return WriteOutcome::Gone,
+        };
+        if taken < write.bytes()
+            && let Some(transport) = sockets.get(write.conn)
+        {
+            self.await_writable(write.conn, transport.clone());
+        }
+        WriteOutcome::Wrote(taken)
+    }
+
+    fn await_writable(&self, conn: ConnId, transport: Rc<Transport>) {
         let shell = SHELL.with(|shell| shell.borrow().clone());
         ringmain_rt::spawn(async move {
             // A failed socket is writable too: the next write finds out.
-            let _ = socket.writable().await;
+            let _ = transport.socket().writable().await;
             if let Some(shell) = shell {
                 shell.turn(|core, now| core.handle(now, Input::Writable { conn }));
             }
@@ -364,37 +405,59 @@ impl Shell {
             answer(&mut self.paused.borrow_mut(), conn, ());
         }
         if core.is_draining() {
-            self.listening.begin_to_end(now);
-            self.listening.go_on(now);
+            for listening in self.listenings() {
+                listening.begin_to_end(now);
+                listening.go_on(now);
+            }
         }
     }
 
     /// Writes to the log which connections begin to end, while their sockets still know their peers.
     fn tell_farewells(&self, core: &mut ShardCore) {
         while let Some(farewell) = core.poll_farewell() {
-            let sockets = self.sockets.borrow();
-            let peer = sockets.get(farewell.conn).and_then(|socket| socket.peer());
+            let peer = self.peer(farewell.conn);
             self.journal.closed(&farewell, peer);
         }
     }
 
+    /// Where a connection comes from: what a proxy has said of it, or else its socket's other end.
+    pub fn peer(&self, conn: ConnId) -> Option<SocketAddr> {
+        let noted = self.clients.borrow().get(&conn).copied();
+        noted.or_else(|| self.sockets.borrow().get(conn)?.peer())
+    }
+
+    /// A proxy has said where a connection comes from.
+    pub fn note_client(&self, conn: ConnId, client: SocketAddr) {
+        self.clients.borrow_mut().insert(conn, client);
+    }
+
     /// Counts a connection that is not admitted, and writes it to the log.
-    pub fn tell_refusal(&self, refusal: Refusal, socket: &Socket) {
+    pub fn tell_refusal(&self, refusal: Refusal, peer: Option<SocketAddr>) {
         let now = self.now();
-        self.journal
-            .refused(now, refusal, self.stats(), || socket.peer());
+        self.journal.refused(now, refusal, self.stats(), || peer);
     }
 
     /// Counts a request that is answered with an error, and writes it to the log.
     pub fn tell_refused_request(&self, conn: ConnId, request: Refused<'_>) {
         self.journal
-            .request_refused(self.now(), request, self.stats(), || {
-                self.sockets.borrow().get(conn)?.peer()
-            });
+            .request_refused(self.now(), request, self.stats(), || self.peer(conn));
     }
 
-    /// Reads what is there from a connection's socket and hands it to `take`.
-    pub fn receive(&self, socket: &Socket, take: impl FnOnce(&mut [u8]) -> Reading) -> Reading {
+    /// Reads what is there from a connection's peer and hands it to `take`.
+    pub fn receive(
+        &self,
+        conn: ConnId,
+        transport: &Rc<Transport>,
+        take: impl FnOnce(&mut [u8]) -> Reading,
+    ) -> Reading {
+        match &**transport {
+            Transport::Plain(socket) => self.receive_raw(socket, take),
+            Transport::Tls(tls) => self.receive_tls(conn, transport, tls, take),
+        }
+    }
+
+    /// Reads what is there from a socket, as it is, and hands it to `take`.
+    pub fn receive_raw(&self, socket: &Socket, take: impl FnOnce(&mut [u8]) -> Reading) -> Reading {
         let mut buffer = self.received.borrow_mut();
         match socket.receive(&mut buffer) {
             Ok(0) => Reading::Ended,
@@ -405,12 +468,19 @@ impl Shell {
     }
 
     /// Publishes a message of a connection that is no member; [`verdict`](Self::verdict) tells what came of it.
-    pub fn publish(&self, conn: ConnId, room: RoomName, publication: Publication) {
+    pub fn publish(
+        &self,
+        conn: ConnId,
+        room: RoomName,
+        publication: Publication,
+        from: Option<IpAddr>,
+    ) {
         let lane_frames = self.port.borrow().waiting_frames();
         let input = Input::Publish {
             conn,
             room,
             publication: Box::new(publication),
+            from: from.map(Subject::Address),
             lane_frames,
         };
         self.turn(|core, now| core.handle(now, input));
@@ -426,9 +496,12 @@ impl Shell {
         wait(&self.paused, conn).await;
     }
 
-    /// Adds the socket of an admitted connection.
-    pub fn opened(&self, conn: ConnId, socket: Rc<Socket>) {
-        self.sockets.borrow_mut().insert(conn, socket);
+    /// Adds the transport of an admitted connection.
+    pub fn opened(&self, conn: ConnId, transport: Rc<Transport>) {
+        if transport.tls().is_some() {
+            self.tls_opened();
+        }
+        self.sockets.borrow_mut().insert(conn, transport);
     }
 
     /// Takes a connection out that has come to its end.
@@ -437,10 +510,25 @@ impl Shell {
             core.handle(now, Input::Ended { conn });
             self.tell_farewells(core);
         });
-        self.sockets.borrow_mut().remove(conn);
+        let transport = self.sockets.borrow_mut().remove(conn);
+        if let Some(tls) = transport.as_deref().and_then(Transport::tls) {
+            self.tls_ended(tls);
+        }
         self.verdicts.borrow_mut().remove(&conn);
         self.paused.borrow_mut().remove(&conn);
+        self.awaiting.borrow_mut().remove(&conn);
+        self.clients.borrow_mut().remove(&conn);
         self.wake_accepting();
+    }
+
+    pub fn accept_pace(&self) -> &AcceptPace {
+        &self.accept_pace
+    }
+
+    /// The shard's part of the node's rate of new connections.
+    pub fn accept_rate(&self) -> Option<Rate> {
+        let rate = self.policy.borrow().accept_rate?;
+        Some(rate.part(self.index, self.node_stats.len()))
     }
 
     /// Whether the shard or the node has as many connections as it may.
@@ -453,87 +541,12 @@ impl Shell {
         self.sockets.borrow().len() >= self.connections_max
             || node >= self.policy.borrow().connections_max as u64
     }
-
-    /// Refused connections that are still being told.
-    pub fn refusals(&self) -> usize {
-        self.refused.borrow().len()
-    }
-
-    /// Keeps a refused connection until the peer has read its answer, or for a second.
-    pub fn refuse(&self, socket: Rc<Socket>) {
-        let at = self.now().plus(REFUSAL_MS);
-        self.turns.request();
-        self.refused.borrow_mut().push_back((at, socket));
-    }
-
-    /// A refused connection is at its end.
-    pub fn refusal_done(&self, socket: &Rc<Socket>) {
-        self.refused
-            .borrow_mut()
-            .retain(|(_, refused)| !Rc::ptr_eq(refused, socket));
-        self.wake_accepting();
-    }
-
-    fn shut_refused(&self, now: Tick) {
-        for (at, socket) in &*self.refused.borrow() {
-            if *at > now {
-                break;
-            }
-            socket.shutdown(Shutdown::Both);
-        }
-    }
-
-    /// Waits until this turn has ended: lets the others go on. A task that just woke itself would be
-    /// the next to run.
-    pub async fn next_turn(&self) {
-        let mut waited = false;
-        poll_fn(|context| {
-            if std::mem::replace(&mut waited, true) {
-                return Poll::Ready(());
-            }
-            self.yielded.borrow_mut().push(context.waker().clone());
-            self.turns.request();
-            Poll::Pending
-        })
-        .await;
-    }
-
-    /// Whether a task that has read must let the others go on before it reads again. In the ring every
-    /// wait does that; with epoll, a wait for what is there already is over at once.
-    pub fn must_yield(&self) -> bool {
-        self.backend == Backend::Epoll
-    }
-
-    /// Waits until a descriptor may have become free.
-    pub async fn descriptor_freed(&self) {
-        let mut waited = false;
-        poll_fn(|context| {
-            if std::mem::replace(&mut waited, true) {
-                return Poll::Ready(());
-            }
-            self.accepting.replace(Some(context.waker().clone()));
-            self.accept_at.set(Some(self.now().plus(ACCEPT_RETRY_MS)));
-            self.turns.request();
-            Poll::Pending
-        })
-        .await;
-    }
-
-    fn wake_accepting(&self) {
-        self.accept_at.set(None);
-        if let Some(waker) = self.accepting.take() {
-            waker.wake();
-        }
-    }
 }
 
 fn publication_ids(shard: usize) -> String {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
     format!("{:x}-{shard:x}", since_1970.unwrap_or_default().as_millis())
 }
-
-/// ENOBUFS: the system is short of memory for now, not the socket at its end.
-const NO_BUFFERS: i32 = 105;
 
 thread_local! {
     /// The thread's shell, for tasks that the shell itself starts.
@@ -543,25 +556,4 @@ thread_local! {
 /// Makes the shell known to the tasks that it starts itself.
 pub fn install(shell: &Rc<Shell>) {
     SHELL.with(|slot| slot.replace(Some(shell.clone())));
-}
-
-/// Gives a task what it waits for, or keeps it until the task asks.
-fn answer<T>(waiting: &mut HashMap<ConnId, Waiting<T>>, conn: ConnId, got: T) {
-    if let Some(Waiting::For(waker)) = waiting.insert(conn, Waiting::Got(got)) {
-        waker.wake();
-    }
-}
-
-async fn wait<T>(waiting: &RefCell<HashMap<ConnId, Waiting<T>>>, conn: ConnId) -> T {
-    poll_fn(|context| {
-        let mut waiting = waiting.borrow_mut();
-        match waiting.remove(&conn) {
-            Some(Waiting::Got(got)) => Poll::Ready(got),
-            _ => {
-                waiting.insert(conn, Waiting::For(context.waker().clone()));
-                Poll::Pending
-            }
-        }
-    })
-    .await
 }

@@ -113,7 +113,7 @@ fn thousands_are_closed_evenly_each_after_what_was_queued_for_it() {
         times.sort_unstable();
         for fifth in 0..5u32 {
             let span = DRAIN * fifth / 5..DRAIN * (fifth + 1) / 5;
-            let closed = times.iter().filter(|time| span.contains(time)).count();
+            let closed = times.iter().filter(|time| span.contains(*time)).count();
             assert!((300..500).contains(&closed), "{closed} in fifth {fifth}");
         }
         for client in &mut clients {

@@ -23,6 +23,7 @@ fn node(backend: Backend, slow_consumer: SlowConsumer) -> Node {
         slow_consumer,
         queue_bytes_max: 64 << 10,
         queue_messages_max: QUEUE_MESSAGES as usize,
+        message_rate: None,
     };
     let policy = Policy {
         limits: Limits {

@@ -19,7 +19,9 @@ const BACKLOG: u32 = 4096;
 /// A WebSocket server on one thread of tokio: /echo answers each message with itself, /raw/ROOM passes it on to the
 /// others in the room.
 #[derive(Debug, Clone, Parser)]
-#[command(after_help = "Example:\n  peer-tungstenite --listen 127.0.0.1:9001 --cpu 0")]
+#[command(
+    after_help = "Example, the same for both peers:\n  target/release/peer-tungstenite --listen 127.0.0.1:9001 --cpu 0"
+)]
 pub struct Arguments {
     /// The address to listen on.
     #[arg(long, default_value = "127.0.0.1:9001")]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ringmain_core::limits::TURN_WRITES_MAX;
 use ringmain_core::shard::{Input, ShardConfig};
 use ringmain_core::{
-    ConnId, Limits, RoomPolicies, ShardCore, ShardStats, Target, Tick, WriteOutcome,
+    Access, ConnId, Limits, RoomPolicies, ShardCore, ShardStats, Target, Tick, WriteOutcome,
 };
 use ringmain_proto::ws::Opcode;
 use ringmain_proto::ws::encode::write_masked_frame;
@@ -43,6 +43,7 @@ impl OneCore {
         let config = ShardConfig {
             me: PeerId::shard(0).unwrap(),
             shards: 1,
+            linked: false,
             room_secret: RoomKey::new([5; 16]),
             limits: Limits::default(),
             rooms: RoomPolicies::default(),
@@ -62,6 +63,7 @@ impl OneCore {
                 conn,
                 target,
                 compression: None,
+                access: Access::default(),
             },
         );
         self.turns();

@@ -197,13 +197,34 @@ const TIB: u64 = 1 << 40;
 
 /// All keys, in the order in which they are shown. Those that only a restart can change say so; whatever
 /// else is added here has to be found by a reload in what the shards go by.
-pub const KEYS: [Key; 34] = [
+pub const KEYS: [Key; 41] = [
     key!(
         listen,
         "Where clients connect. Port 0: any free one, named at start.",
         text: "ADDRESS:PORT"
     )
     .restart(),
+    key!(
+        tls_listen,
+        "Where clients connect by TLS, with wss:// and https://.",
+        text: "ADDRESS:PORT, or off"
+    )
+    .restart(),
+    key!(
+        tls_cert,
+        "The certificate's file in PEM: the server's own first, then those that vouch for it. A changed file is taken up\nwithin seconds, and no connection dropped. Further certificates, for further hosts: see [[tls]].",
+        text: "a file's path"
+    ),
+    key!(
+        tls_key,
+        "The file of the certificate's private key in PEM, not encrypted; if empty, it stands in `tls_cert` too.",
+        text: "a file's path"
+    ),
+    key!(
+        tls_handshakes_max,
+        "TLS handshakes that may be under way in the node, each for at most `handshake_seconds`; further connections are\nclosed with an alert.",
+        Count: 1, 1_000_000
+    ),
     key!(
         admin,
         "Where /health/live, /health/ready and /metrics are. There is no access control: keep it private.",
@@ -364,6 +385,24 @@ pub const KEYS: [Key; 34] = [
         "The largest window: 2 to this power is how many bytes a message refers back. Less takes less memory, here and at the\nclient, and makes messages longer.",
         Count: WindowBits::MIN.get(), WindowBits::MAX.get()
     ),
+    key!(
+        nats,
+        "NATS servers over which rooms are shared with the other nodes of a cluster; empty for a node alone. How they are\nreached: see [cluster].",
+        list: "nats://HOST:PORT, tls://HOST:PORT"
+    )
+    .restart(),
+    key!(
+        cluster_name,
+        "The cluster's name: nodes that give the same share all rooms.",
+        text: "1 to 32 letters, digits, - or _"
+    )
+    .restart(),
+    key!(
+        node_name,
+        "This node's name, unique in its cluster. If empty, one is made up at each start.",
+        text: "1 to 32 letters, digits, - or _, or nothing"
+    )
+    .restart(),
     key!(
         log,
         "What is logged to stderr.",

@@ -89,9 +89,14 @@ impl Layer {
     /// # Errors
     /// As [`file`](Self::file).
     pub fn toml(path: &Path, text: &str) -> Result<Self, Problems> {
-        let syntax = |error: toml::de::Error| ConfigError::Syntax {
-            path: path.to_owned(),
-            message: error.to_string(),
+        // Not the error's own text, which quotes the line: it may hold a secret.
+        let syntax = |error: toml::de::Error| {
+            let at = error.span().map_or(0, |span| span.start);
+            let line = text[..at.min(text.len())].matches('\n').count() + 1;
+            ConfigError::Syntax {
+                path: path.to_owned(),
+                message: format!("line {line}: {}", error.message()),
+            }
         };
         let values: toml::Table = toml::from_str(text).map_err(syntax)?;
         let places = DeTable::parse(text).map_err(syntax)?;

@@ -1,5 +1,6 @@
 //! Configuration: defaults, then the file, then the environment, then flags; the later wins.
 
+pub mod cluster;
 pub mod cpus;
 pub mod keys;
 pub mod layer;
@@ -9,6 +10,7 @@ pub mod sections;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 pub mod value;
 
 use std::collections::BTreeMap;

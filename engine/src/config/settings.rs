@@ -4,14 +4,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use ringmain_core::{Compression, Limits, RoomSettings};
 use ringmain_proto::ws::deflate::{Rules, WindowBits};
+use ringmain_router::cluster::ClusterName;
 use ringmain_rt::{IoChoice, TcpOptions};
 use ringmain_shard::Origins;
 use serde::Deserialize;
 use tracing_subscriber::filter::LevelFilter;
 
+use super::cluster::{Cluster, Node, ServerList};
 use super::cpus::CpuSelection;
 use super::origins::{OriginList, OriginMissing};
 use super::sections::Sections;
+use super::tls::FilePath;
 use super::value::{
     Address, AdminAddress, ByteSize, Count, Io, LogFilter, LogFormat, Seconds, SlowConsumer, Switch,
 };
@@ -22,6 +25,10 @@ use super::value::{
 #[allow(missing_docs)] // The table of keys says it all, once.
 pub struct Settings {
     pub listen: Address,
+    pub tls_listen: AdminAddress,
+    pub tls_cert: FilePath,
+    pub tls_key: FilePath,
+    pub tls_handshakes_max: Count,
     pub admin: AdminAddress,
     pub shards: Count,
     pub cpus: CpuSelection,
@@ -53,6 +60,9 @@ pub struct Settings {
     pub compression_level: Count,
     pub compression_takeover: Switch,
     pub compression_window_bits: Count,
+    pub nats: ServerList,
+    pub cluster_name: Cluster,
+    pub node_name: Node,
     pub log: LogFilter,
     pub log_format: LogFormat,
     #[serde(skip)]
@@ -65,6 +75,10 @@ impl Default for Settings {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Settings {
             listen: Address(local(8000)),
+            tls_listen: AdminAddress::Off,
+            tls_cert: FilePath::default(),
+            tls_key: FilePath::default(),
+            tls_handshakes_max: Count(4096),
             admin: AdminAddress::At(local(8001)),
             shards: Count(0),
             cpus: CpuSelection::Allowed,
@@ -96,6 +110,9 @@ impl Default for Settings {
             compression_level: Count(4),
             compression_takeover: Switch(false),
             compression_window_bits: Count(u64::from(WindowBits::MAX.get())),
+            nats: ServerList::default(),
+            cluster_name: Cluster(default_cluster()),
+            node_name: Node(None),
             log: LogFilter::level(LevelFilter::INFO),
             log_format: LogFormat::Text,
             sections: Sections::default(),
@@ -107,6 +124,7 @@ impl Settings {
     /// The bounds of a shard whose share of the memory is this.
     pub fn limits(&self, memory_bytes_max: usize) -> Limits {
         Limits {
+            refused_publish: self.sections.auth.refused_publish,
             request_head_bytes_max: self.request_head_bytes_max.0 as usize,
             handshake_ms: self.handshake_seconds.milliseconds(),
             keep_alive_ms: self.keep_alive_seconds.milliseconds(),
@@ -119,6 +137,14 @@ impl Settings {
             lifetime_ms: self.lifetime_seconds.milliseconds(),
             memory_bytes_max,
             compression: self.compression.0.then(|| self.compression()),
+            connection_rates: self.sections.limits.connection_rates(),
+            rate_action: self.sections.limits.rate_action.0,
+            connections_per_address: self.sections.limits.connections_per_address.0 as u32,
+            connections_per_user: self.sections.limits.connections_per_user.0 as u32,
+            connections_per_user_cluster: self.sections.limits.connections_per_user_cluster.0
+                as u32,
+            address_rate: self.sections.limits.address_rate(),
+            block: self.sections.limits.block(),
         }
     }
 
@@ -152,6 +178,12 @@ fn bytes(bytes: usize) -> ByteSize {
 
 fn seconds(milliseconds: u64) -> Seconds {
     Seconds(milliseconds as f64 / 1000.0)
+}
+
+/// The cluster of nodes that name none.
+fn default_cluster() -> ClusterName {
+    // It keeps the rules of names: a test holds that.
+    "main".parse().unwrap_or_else(|_| unreachable!())
 }
 
 #[cfg(test)]

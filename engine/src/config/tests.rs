@@ -275,12 +275,88 @@ fn what_is_wrong_in_a_section_is_told_by_path_and_line() {
 #[test]
 fn the_printed_examples_of_sections_are_right() {
     let text = render::template(&Settings::default());
-    let (_, examples) = text.split_once("[[rooms]]\n").unwrap();
+    // From the first section on; before it come the keys.
+    let (_, examples) = text.split_once("# [limits]\n").unwrap();
     let uncommented: String = examples
         .lines()
         .map(|line| line.trim_start_matches("# ").to_owned() + "\n")
+        // What says what they are for is in words.
+        .filter(|line| line.starts_with('[') || line.contains(" = "))
         .collect();
-    let layer = file(&format!("[[rooms]]\n{uncommented}")).unwrap();
+    let layer = file(&format!("[limits]\n{uncommented}")).unwrap();
     let config = Config::merge(&[layer]).unwrap();
     assert_eq!(config.settings.sections.rooms.len(), 1);
+    assert_eq!(config.settings.sections.limits.accept_rate.0, 500);
+    assert_eq!(
+        config
+            .settings
+            .sections
+            .limits
+            .trusted_proxies
+            .0
+            .iter()
+            .count(),
+        2
+    );
+    assert_eq!(config.settings.sections.tls.len(), 1);
+}
+
+#[test]
+fn limits_are_read_shown_and_compared_key_by_key() {
+    let text = "[limits]\nmessage_rate = 50\nmessage_burst = 200\nbyte_rate = '1MiB'\nrate_action = 'close'\ntrusted_proxies = ['10.0.0.0/8', '::1']\n";
+    let config = Config::merge(&[file(text).unwrap()]).unwrap();
+    let settings = &config.settings;
+    let rates = settings.limits(1 << 20).connection_rates;
+    assert_eq!(rates.messages, sections::limits::rate(50, 200));
+    assert_eq!(rates.bytes, sections::limits::rate(1 << 20, 1 << 20));
+    let shown = render::effective(&config);
+    assert!(shown.contains("[limits] # test.toml, line 1\n"), "{shown}");
+    let shown = shown.split_once("[limits]").unwrap().1;
+    let again = file(&format!("[limits]{shown}")).unwrap();
+    let again = Config::merge(&[again]).unwrap();
+    assert_eq!(again.settings.sections.limits, settings.sections.limits);
+    let changes: Vec<_> = settings
+        .sections
+        .changes(&Settings::default().sections)
+        .collect();
+    assert!(
+        changes.contains(&("message_rate", "50".to_owned(), "0".to_owned())),
+        "{changes:?}"
+    );
+    assert_eq!(changes.len(), 5);
+}
+
+#[test]
+fn limits_that_say_nothing_or_too_much_are_refused_with_their_line() {
+    for (text, problem) in [
+        (
+            "[limits]\n\nmessage_burst = 5",
+            "limits.message_burst` (test.toml, line 3): without `message_rate`",
+        ),
+        (
+            "[limits]\nmessage_rate = 2000000000",
+            "limits.message_rate` (test.toml, line 2): it is 2000000000",
+        ),
+        (
+            "[limits]\nrate_action = 'shout'",
+            "`shout` is not `refuse`, `drop` or `close`",
+        ),
+        ("[limits]\nmessages = 1", "unknown field `messages`"),
+        (
+            "[limits]\ntrusted_proxies = ['10.0.0.0/40']",
+            "`10.0.0.0/40` is no network",
+        ),
+        (
+            "[limits]\nproxy_protocol = 'on'",
+            "believed only from `trusted_proxies`",
+        ),
+        (
+            "[limits]\nblock_seconds = 0",
+            "limits.block_seconds` (test.toml, line 2): it is 0",
+        ),
+        ("limits = 3", "limits"),
+    ] {
+        let told = refusal(file(text));
+        assert!(told.contains(problem), "{told}");
+    }
 }

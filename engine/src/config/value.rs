@@ -98,7 +98,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Where the admin server listens, if anywhere.
+/// Where the admin server listens, or the shards by TLS, if anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdminAddress {
     /// There is none.

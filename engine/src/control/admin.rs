@@ -1,19 +1,23 @@
-//! The admin server: health and metrics over HTTP.
+//! The admin server: health, metrics and commands over HTTP.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use ringmain_nats::Handle;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::cluster_page;
+use super::commands::{self, Body, Commands};
 use super::numbers::{Numbers, State};
 use crate::metrics::{Metrics, OPENMETRICS, PROMETHEUS_TEXT};
 
@@ -26,6 +30,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Before accepting is tried again when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What the admin server shows.
@@ -34,6 +39,12 @@ pub struct Pages {
     pub metrics: Metrics,
     /// The control plane's own numbers; they say whether the node is about to end.
     pub numbers: Arc<Numbers>,
+    /// The link with other nodes, where there is one.
+    pub cluster: Option<Handle>,
+    /// Whether the node is ready while that link is down.
+    pub ready_alone: bool,
+    /// Takes commands.
+    pub commands: Commands,
 }
 
 /// Serves the pages until it is dropped.
@@ -45,10 +56,10 @@ pub async fn serve(listener: TcpListener, pages: Arc<Pages>) {
             return;
         };
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let pages = pages.clone();
                 tokio::spawn(async move {
-                    answer_one(stream, pages).await;
+                    answer_one(stream, peer, pages).await;
                     drop(place);
                 });
             }
@@ -60,10 +71,10 @@ pub async fn serve(listener: TcpListener, pages: Arc<Pages>) {
     }
 }
 
-async fn answer_one(stream: TcpStream, pages: Arc<Pages>) {
+async fn answer_one(stream: TcpStream, peer: SocketAddr, pages: Arc<Pages>) {
     let service = service_fn(move |request: Request<_>| {
-        let response = pages.answer(request.method(), request.uri().path(), request.headers());
-        async move { Ok::<_, Infallible>(response) }
+        let pages = pages.clone();
+        async move { Ok::<_, Infallible>(pages.respond(peer, &request).await) }
     });
     let connection = http1::Builder::new()
         .keep_alive(false)
@@ -77,16 +88,46 @@ async fn answer_one(stream: TcpStream, pages: Arc<Pages>) {
 }
 
 impl Pages {
+    async fn respond<B>(&self, peer: SocketAddr, request: &Request<B>) -> Response<Full<Bytes>> {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        if !commands::is_command(uri.path()) {
+            return self.answer(method, uri.path(), headers);
+        }
+        let (status, body) = self.commands.answer(peer, method, uri, headers).await;
+        let mut response = match body {
+            Body::Text(text) => page(status, TEXT, text),
+            Body::Json(json) => page(status, JSON, json),
+        };
+        // RFC 9110, sections 15.5.2 and 15.5.6.
+        let remedy = match status {
+            StatusCode::METHOD_NOT_ALLOWED => Some((ALLOW, "POST")),
+            StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
+            _ => None,
+        };
+        if let Some((name, value)) = remedy {
+            let value = HeaderValue::from_static(value);
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+
     fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Full<Bytes>> {
         let found = match path {
             "/health/live" => page(StatusCode::OK, TEXT, "live\n"),
             "/health/ready" if self.numbers.state.get() != State::Serving as u64 => {
                 page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "stopping\n")
             }
+            "/health/ready" if self.is_cut_off() => page(
+                StatusCode::SERVICE_UNAVAILABLE,
+                TEXT,
+                "the NATS server is not there\n",
+            ),
             "/health/ready" => page(StatusCode::OK, TEXT, "ready\n"),
             "/metrics" => self.metrics_page(headers),
+            "/cluster" => self.cluster_page(),
             _ => {
-                let body = "There are /health/live, /health/ready and /metrics here.\n";
+                let body = "There are /health/live, /health/ready, /metrics and /cluster here, and the commands \
+                            POST /connections/{name}/close and POST /users/{user}/close.\n";
                 return page(StatusCode::NOT_FOUND, TEXT, body);
             }
         };
@@ -99,6 +140,22 @@ impl Pages {
             .headers_mut()
             .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         refusal
+    }
+
+    /// Whether the link is down, and that counts.
+    fn is_cut_off(&self) -> bool {
+        let is_down = |cluster: &Handle| cluster.status().interrupted_ms.is_some();
+        !self.ready_alone && self.cluster.as_ref().is_some_and(is_down)
+    }
+
+    fn cluster_page(&self) -> Response<Full<Bytes>> {
+        match &self.cluster {
+            Some(cluster) => page(StatusCode::OK, JSON, cluster_page::page(&cluster.status())),
+            None => {
+                let body = "This node is in no cluster: give it NATS servers with --nats.\n";
+                page(StatusCode::NOT_FOUND, TEXT, body)
+            }
+        }
     }
 
     fn metrics_page(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {

@@ -1,6 +1,10 @@
 //! The control plane: admin server, watchdog and signals, on one thread beside the shards.
 
 pub mod admin;
+mod certificates;
+pub mod closing;
+mod cluster_page;
+pub mod commands;
 mod ending;
 pub mod numbers;
 mod reloading;
@@ -12,11 +16,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ringmain_core::stats::Cell64;
+use ringmain_nats::Handle;
 use ringmain_shard::{Node, ShardError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::cluster::plain_limits;
 use crate::fatal;
+use certificates::Watching;
+use closing::Closing;
 use ending::Ending;
 use numbers::Numbers;
 pub use reloading::Reloading;
@@ -92,19 +100,27 @@ pub struct Control {
     numbers: Arc<Numbers>,
     reloading: Reloading,
     withheld: Withheld,
+    certificates: Watching,
     sampled: Instant,
     ending: Option<Ending>,
+    cluster: Option<Handle>,
+    closing: Closing,
 }
 
 impl Control {
-    /// Watches over this node; `stalls` counts the long turns of each shard, `numbers` what happens here.
+    /// Watches over this node; `stalls` counts the long turns of each shard, `numbers` what happens here, and `closing` takes
+    /// orders to close connections.
     pub fn new(
         node: Node,
         stalls: Arc<[Cell64]>,
         numbers: Arc<Numbers>,
         reloading: Reloading,
+        closing: Closing,
     ) -> Self {
+        let mut certificates = Watching::default();
+        certificates.note(reloading.settings());
         Control {
+            certificates,
             withheld: Withheld::new(
                 (node.shards().iter())
                     .map(|shard| shard.stats().clone())
@@ -117,7 +133,14 @@ impl Control {
             reloading,
             sampled: Instant::now(),
             ending: None,
+            cluster: None,
+            closing,
         }
+    }
+
+    /// The node is linked to others by this.
+    pub fn link(&mut self, cluster: Option<Handle>) {
+        self.cluster = cluster;
     }
 
     /// Serves until a signal has ended it.
@@ -132,7 +155,10 @@ impl Control {
                 _ = samples.tick() => {
                     self.watch();
                     self.go_on_reloading();
+                    self.closing.go_on(&self.node);
+                    self.watch_certificates();
                     self.withheld.tell();
+                    self.tell_cluster();
                     self.go_on_ending();
                     if self.ending.as_ref().is_some_and(Ending::is_overdue) {
                         let connections = self.connections();
@@ -145,6 +171,7 @@ impl Control {
                         fatal::die(&format!("shard {} has ended without being asked to", shard.index()));
                     }
                 }
+                _ = self.closing.next() => self.closing.go_on(&self.node),
                 asked = signals.next() => match (asked, &self.ending) {
                     (Asked::Reload, _) => self.reload(),
                     (Asked::End(name), None) => self.begin_to_end(name),
@@ -161,6 +188,9 @@ impl Control {
         self.node.join()?;
         if !was_asked {
             return Err(ControlError::Unasked);
+        }
+        if let Some(cluster) = &self.cluster {
+            cluster.leave().await;
         }
         tracing::info!("stopped");
         Ok(Outcome::Stopped)
@@ -191,6 +221,15 @@ impl Control {
                     shard.index()
                 )),
             }
+        }
+    }
+
+    /// What the link has to know of this node.
+    fn tell_cluster(&self) {
+        if let Some(cluster) = &self.cluster {
+            cluster.load(self.connections());
+            let rooms = &self.node.policy().rooms;
+            cluster.limit(plain_limits(self.reloading.settings(), rooms));
         }
     }
 

@@ -1,8 +1,10 @@
 //! What the control plane counts: written by its one thread, read by the metrics.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ringmain_core::stats::Cell64;
+use ringmain_shard::{CertificateFacts, Policy};
 
 /// How far the process is from its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,12 @@ pub struct Numbers {
     pub drain_seconds_left: Cell64,
     /// When the configuration that holds was read, in seconds since 1970.
     pub configured_at_seconds: Cell64,
+    /// Times that changed certificates were taken up.
+    pub certificates_applied: Cell64,
+    /// Times that changed certificates could not be used.
+    pub certificates_refused: Cell64,
+    /// The certificates that are presented.
+    pub certificates: Mutex<Vec<CertificateFacts>>,
 }
 
 impl Numbers {
@@ -55,5 +63,15 @@ impl Numbers {
         self.connections_max.set(connections_max);
         self.shard_memory_bytes_max
             .set(shard_memory_bytes_max as u64);
+    }
+
+    /// These certificates are presented from now on.
+    pub fn presents(&self, policy: &Policy) {
+        let certificates = policy.tls.as_ref().map(|tls| tls.certificates().to_vec());
+        let mut presented = self
+            .certificates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *presented = certificates.unwrap_or_default();
     }
 }

@@ -1,8 +1,13 @@
 //! SIGHUP: the configuration is read again, told key by key, and handed to the shards.
 
+use std::sync::Arc;
+
+use ringmain_shard::Policy;
+
 use crate::config::Settings;
 use crate::config::value::LogFilter;
 use crate::logging::LogHandle;
+use crate::policy::PolicyError;
 use crate::reload::{Reloader, Renewal};
 
 use super::Control;
@@ -28,6 +33,11 @@ impl Reloading {
     /// What the node goes by now.
     pub fn settings(&self) -> &Settings {
         self.reloader.settings()
+    }
+
+    /// What the shards are to go by, with the certificates that their files hold now.
+    pub(super) fn policy(&self) -> Result<Policy, PolicyError> {
+        self.reloader.policy()
     }
 
     fn refilter(&self, filter: &LogFilter) {
@@ -61,9 +71,16 @@ impl Control {
             renewal.settings.connections_max.0,
             renewal.policy.limits.memory_bytes_max,
         );
-        self.node.reload(renewal.policy.clone());
-        self.reloading.is_under_way = true;
+        self.certificates.note(&renewal.settings);
+        self.give(renewal.policy.clone());
         self.reloading.reloader.accept(renewal);
+    }
+
+    /// Gives the shards something new to go by.
+    pub(super) fn give(&mut self, policy: Arc<Policy>) {
+        self.numbers.presents(&policy);
+        self.node.reload(policy);
+        self.reloading.is_under_way = true;
     }
 
     pub(super) fn go_on_reloading(&mut self) {

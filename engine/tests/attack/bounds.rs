@@ -10,7 +10,7 @@ use crate::world::{BACKENDS, Engine, GoodMembers, load, until};
 #[test]
 fn readers_that_stop_are_closed_and_cost_nobody_else() {
     for backend in BACKENDS {
-        let mut engine = Engine::start(backend, &[]);
+        let engine = Engine::start(backend, &[]);
         let good = GoodMembers::talk(&engine, 6);
         // Enough to fill the outbox of those who do not read.
         let slow = load(&format!(
@@ -31,7 +31,7 @@ fn readers_that_stop_are_closed_and_cost_nobody_else() {
 #[test]
 fn without_a_free_descriptor_who_is_there_goes_on_and_who_comes_is_told() {
     for backend in BACKENDS {
-        let mut engine = Engine::start_with_files(700, backend, &[]);
+        let engine = Engine::start_with_files(700, backend, &[]);
         let good = GoodMembers::talk(&engine, 5);
         let mut admitted = Vec::new();
         let mut refused = 0;
@@ -67,7 +67,7 @@ fn without_a_free_descriptor_who_is_there_goes_on_and_who_comes_is_told() {
 fn when_memory_is_full_its_largest_holders_are_closed() {
     for backend in BACKENDS {
         // Eight MiB a shard.
-        let mut engine = Engine::start(
+        let engine = Engine::start(
             backend,
             &["--memory-bytes-max", "32MiB", "--message-bytes-max", "1MiB"],
         );

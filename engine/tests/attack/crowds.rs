@@ -7,7 +7,7 @@ use ringmain_proto::ws::Opcode;
 
 use crate::client::{dial, frame, read_to_end, request, upgraded};
 use crate::network::Network;
-use crate::world::{BACKENDS, Engine, GoodMembers, Temporary, load, until};
+use crate::world::{BACKENDS, Engine, GoodMembers, load, temporary, until};
 
 /// Closes with a reset, which throws away whatever is on its way.
 fn reset(stream: TcpStream) {
@@ -19,7 +19,7 @@ fn reset(stream: TcpStream) {
 #[test]
 fn resets_at_any_moment_end_what_they_were_sent_to() {
     for backend in BACKENDS {
-        let mut engine = Engine::start(backend, &[]);
+        let engine = Engine::start(backend, &[]);
         let good = GoodMembers::talk(&engine, 5);
         let request = request("/raw/reset");
         let message = frame(Opcode::Binary, &[1; 200]);
@@ -48,9 +48,9 @@ fn resets_at_any_moment_end_what_they_were_sent_to() {
 
 #[test]
 fn peers_that_have_gone_silent_are_found_out() {
-    let file = Temporary::new("silent", "heartbeat_seconds = 1\npong_wait_seconds = 1\n");
+    let file = temporary("silent", "heartbeat_seconds = 1\npong_wait_seconds = 1\n");
     for backend in BACKENDS {
-        let mut engine = Engine::start(backend, &["--config", file.path()]);
+        let engine = Engine::start(backend, &["--config", &file.0]);
         let good = GoodMembers::talk(&engine, 6);
         let mut silent: Vec<_> = (0..1_000)
             .map(|_| upgraded(engine.address, "/raw/silent"))
@@ -69,12 +69,12 @@ fn peers_that_have_gone_silent_are_found_out() {
 
 #[test]
 fn peers_whose_cable_was_pulled_are_found_out() {
-    let file = Temporary::new("cable", "heartbeat_seconds = 1\npong_wait_seconds = 1\n");
+    let file = temporary("cable", "heartbeat_seconds = 1\npong_wait_seconds = 1\n");
     for (number, backend) in (0..).zip(BACKENDS) {
         let Some(network) = Network::new(number) else {
             return;
         };
-        let mut engine = Engine::start_at("0.0.0.0:0", backend, &["--config", file.path()]);
+        let engine = Engine::start_at("0.0.0.0:0", backend, &["--config", &file.0]);
         let url = format!("ws://{}:{}/raw/far", network.host, engine.address.port());
         let far = network.load(&format!("idle --url {url} --connections 500 --duration 60"));
         until("the far ones are there", || {
@@ -97,7 +97,7 @@ fn peers_whose_cable_was_pulled_are_found_out() {
 #[test]
 fn thirty_thousand_leave_at_once_while_five_thousand_arrive() {
     for backend in BACKENDS {
-        let mut engine = Engine::start(backend, &[]);
+        let engine = Engine::start(backend, &[]);
         let good = GoodMembers::talk(&engine, 15);
         let url = format!("ws://{}/raw/crowd", engine.address);
         let crowd = load(&format!(
@@ -106,7 +106,7 @@ fn thirty_thousand_leave_at_once_while_five_thousand_arrive() {
         until("the crowd is there", || {
             (engine.metric("ringmain_members", "") >= 31_000).then_some(())
         });
-        let mut arriving = load(&format!(
+        let arriving = load(&format!(
             "connect --url {url} --connections 5000 --duration 1"
         ));
         assert!(arriving.is_running());

@@ -21,7 +21,7 @@ fn whatever_the_fuzzer_has_found_ends_its_sender_alone() {
         .collect();
     assert!(files.len() > 100, "the corpus is there");
     for backend in BACKENDS {
-        let mut engine = Engine::start(backend, &[]);
+        let engine = Engine::start(backend, &[]);
         let good = GoodMembers::talk(&engine, 4);
         for file in &files {
             let bytes = fs::read(file).unwrap();
@@ -48,7 +48,7 @@ fn a_compression_bomb_is_defused_at_the_bound_of_a_message() {
     // RSV1: compressed.
     message[0] |= 0x40;
     for backend in BACKENDS {
-        let mut engine = Engine::start(backend, &["--compression"]);
+        let engine = Engine::start(backend, &["--compression"]);
         let good = GoodMembers::talk(&engine, 4);
         let before = engine.resident_bytes();
         for _ in 0..100 {
@@ -73,7 +73,7 @@ fn a_compression_bomb_is_defused_at_the_bound_of_a_message() {
 #[test]
 fn random_bytes_are_no_frames() {
     for backend in BACKENDS {
-        let mut engine = Engine::start(backend, &[]);
+        let engine = Engine::start(backend, &[]);
         let good = GoodMembers::talk(&engine, 4);
         let mut random = Bytes(97);
         for length in 1..500 {

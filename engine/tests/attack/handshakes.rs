@@ -18,8 +18,8 @@ fn write_on(stream: &mut TcpStream, piece: &[u8], times: usize) {
 #[test]
 fn handshakes_by_the_thousand_that_never_end_are_given_up() {
     for backend in BACKENDS {
-        let file = crate::world::Temporary::new("slow", "handshake_seconds = 1.5\n");
-        let mut engine = Engine::start(backend, &["--config", file.path()]);
+        let file = crate::world::temporary("slow", "handshake_seconds = 1.5\n");
+        let engine = Engine::start(backend, &["--config", &file.0]);
         let good = GoodMembers::talk(&engine, 6);
         let bytes = request("/raw/x");
         let mut slow: Vec<TcpStream> = (0..4_000).map(|_| dial(engine.address)).collect();
@@ -41,7 +41,7 @@ fn handshakes_by_the_thousand_that_never_end_are_given_up() {
 #[test]
 fn heads_without_end_are_refused_at_the_limit() {
     for backend in BACKENDS {
-        let mut engine = Engine::start(backend, &[]);
+        let engine = Engine::start(backend, &[]);
         let good = GoodMembers::talk(&engine, 4);
         let line = format!("x-padding: {}\r\n", "p".repeat(1_000));
         let heads: [&[u8]; 3] = [
@@ -73,7 +73,7 @@ fn heads_without_end_are_refused_at_the_limit() {
 #[test]
 fn random_bytes_are_no_request() {
     for backend in BACKENDS {
-        let mut engine = Engine::start(backend, &[]);
+        let engine = Engine::start(backend, &[]);
         let good = GoodMembers::talk(&engine, 4);
         let mut random = Bytes(41);
         for length in 1..1_000 {

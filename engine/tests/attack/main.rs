@@ -12,4 +12,6 @@ mod frames;
 mod handshakes;
 mod network;
 mod restart;
+#[path = "../support/mod.rs"]
+mod support;
 mod world;

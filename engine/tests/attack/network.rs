@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::support::command;
 use crate::world::load_command;
 
 /// A network namespace that reaches this host by one cable.
@@ -46,7 +47,7 @@ impl Network {
 
     /// The load generator, beyond the cable.
     pub fn load(&self, arguments: &str) -> crate::world::Load {
-        let mut command = Command::new("ip");
+        let mut command = command("ip");
         command.args(["netns", "exec", &self.name]);
         load_command(command, arguments)
     }

@@ -38,7 +38,7 @@ fn after_a_kill_everyone_comes_back_to_a_new_one_at_the_same_address() {
         let waiting: Vec<_> = (0..4)
             .map(|_| std::thread::spawn(move || come_back(address)))
             .collect();
-        let mut engine = Engine::start_at(&address.to_string(), backend, &[]);
+        let engine = Engine::start_at(&address.to_string(), backend, &[]);
         let mut clients: Vec<_> = clients.iter().map(|_| come_back(address)).collect();
         clients.extend(waiting.into_iter().map(|thread| thread.join().unwrap()));
         clients[0]

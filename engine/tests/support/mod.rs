@@ -1,35 +1,23 @@
 //! The engine as a process, and plain clients for it.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod process;
+
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::process::Command;
 use std::time::{Duration, Instant};
+
+pub use process::{Process, command};
 
 pub const BACKENDS: [&str; 2] = ["uring", "epoll"];
 /// For what takes milliseconds, on a machine that is busy with other things.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+const ENGINE: &str = env!("CARGO_BIN_EXE_ringmain");
 
 /// The engine as a process; ended with the test.
-pub struct Engine {
-    pub child: Child,
-    output: Arc<Mutex<String>>,
-    readers: Vec<JoinHandle<()>>,
-}
-
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringmain"));
-    command.args(arguments).stdin(Stdio::null());
-    // Whatever the tests' own environment holds, these processes begin with the defaults.
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("RINGMAIN_") {
-            command.env_remove(name);
-        }
-    }
-    command
-}
+pub struct Engine(Process);
 
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
@@ -44,33 +32,12 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 impl Engine {
     pub fn start(arguments: &[&str]) -> Self {
-        Engine::of(&mut command(arguments))
+        Engine::by(command(ENGINE).args(arguments))
     }
 
-    fn of(command: &mut Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let output = Arc::new(Mutex::new(String::new()));
-        let streams: [Box<dyn Read + Send>; 2] = [
-            Box::new(child.stdout.take().unwrap()),
-            Box::new(child.stderr.take().unwrap()),
-        ];
-        let readers = streams.map(|stream| {
-            let output = output.clone();
-            std::thread::spawn(move || {
-                for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                    output.lock().unwrap().push_str(&(line + "\n"));
-                }
-            })
-        });
-        Engine {
-            child,
-            output,
-            readers: readers.into(),
-        }
+    /// By a command that runs it.
+    pub fn by(command: &mut Command) -> Self {
+        Engine(Process::start(command))
     }
 
     /// An engine on free ports.
@@ -80,76 +47,67 @@ impl Engine {
 
     /// An engine on free ports with so many shards. It does not take its time to end, unless it is told to.
     pub fn serve_with_shards(backend: &str, shards: &str, more: &[&str]) -> Self {
-        let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-        let mut command =
-            command(&[&ports[..], &["--io", backend, "--shards", shards], more].concat());
-        Engine::of(command.env("RINGMAIN_DRAIN_SECONDS", "0"))
+        let mut command = command(ENGINE);
+        command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        command
+            .args(["--io", backend, "--shards", shards])
+            .args(more);
+        Engine::by(command.env("RINGMAIN_DRAIN_SECONDS", "0"))
+    }
+
+    pub fn process(&self) -> &Process {
+        &self.0
     }
 
     pub fn output(&self) -> String {
-        self.output.lock().unwrap().clone()
+        self.0.output()
     }
 
     /// Waits until it has said this, and returns all that it has said.
-    pub fn says(&mut self, text: &str) -> String {
+    pub fn says(&self, text: &str) -> String {
         until(&format!("it says {text:?}"), || {
+            let is_running = self.0.is_running();
             let output = self.output();
-            let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none() || output.contains(text), "{output}");
+            assert!(is_running || output.contains(text), "{output}");
             output.contains(text).then_some(output)
         })
     }
 
     /// What stands behind a name in the block that is printed at start.
-    pub fn line(&mut self, name: &str) -> String {
+    pub fn line(&self, name: &str) -> String {
         until(&format!("the line {name}"), || {
-            let ended = self.child.try_wait().unwrap();
-            assert_eq!(ended, None, "{}", self.output());
+            assert!(self.0.is_running(), "{}", self.output());
             let output = self.output();
             let line = output.lines().find_map(|line| line.strip_prefix(name))?;
             Some(line.trim().to_owned())
         })
     }
 
-    pub fn listening(&mut self) -> String {
+    pub fn listening(&self) -> String {
         self.line("listening ")
             .strip_prefix("ws://")
             .unwrap()
             .to_owned()
     }
 
-    pub fn admin(&mut self) -> String {
+    pub fn admin(&self) -> String {
         self.line("admin ")
             .strip_prefix("http://")
             .unwrap()
             .to_owned()
     }
 
+    pub fn metrics(&self) -> String {
+        ask(&self.admin(), "GET /metrics").body
+    }
+
     pub fn signal(&self, name: &str) {
-        let kill = format!("kill -{name} {}", self.child.id());
-        assert!(
-            Command::new("sh")
-                .args(["-c", &kill])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.0.signal(name);
     }
 
     /// Its exit code, and all that it has printed.
-    pub fn end(mut self) -> (Option<i32>, String) {
-        let status: ExitStatus = until("the process has ended", || self.child.try_wait().unwrap());
-        for reader in self.readers.drain(..) {
-            reader.join().unwrap();
-        }
-        (status.code(), self.output())
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub fn end(self) -> (Option<i32>, String) {
+        self.0.end()
     }
 }
 
@@ -216,8 +174,9 @@ impl Drop for Temporary {
 }
 
 pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String, String) {
-    let mut command = command(arguments);
-    let output = command.envs(environment.iter().copied()).output().unwrap();
+    let mut command = command(ENGINE);
+    command.args(arguments).envs(environment.iter().copied());
+    let output = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (
         output.status.code(),

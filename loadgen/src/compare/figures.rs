@@ -70,7 +70,7 @@ pub struct Figure {
     pub a: Option<f64>,
     /// B's value.
     pub b: Option<f64>,
-    /// B's difference to A as a share of A; `None` where A is 0 or one is missing.
+    /// B's difference to A as a share of A; `None` where A is not above 0 or one is missing.
     pub change: Option<f64>,
     /// What came of it.
     pub mark: Mark,
@@ -201,7 +201,7 @@ pub fn of(a: &Report, b: &Report, max_regress: f64) -> Vec<Figure> {
             a: values.0,
             b: values.1,
             change: match values {
-                (Some(a), Some(b)) if a != 0.0 => Some((b - a) / a.abs()),
+                (Some(a), Some(b)) if a > 0.0 => Some((b - a) / a),
                 _ => None,
             },
             mark: match values {

@@ -35,20 +35,20 @@ impl FromStr for Percent {
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
     /// A file is not there.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {cause}")]
     Read {
         /// The file.
         path: String,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A file is something else.
-    #[error("{path} is no result of ringmain-load ({source}): give what --json wrote")]
+    #[error("{path} is no result of ringmain-load ({cause}): give what --json wrote")]
     Parse {
         /// The file.
         path: String,
         /// What does not fit.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
     /// The runs were of different things.
     #[error("the two runs are not of the same thing: {}. Run both with the same options", settings::listed(.0))]
@@ -124,13 +124,13 @@ pub fn of(files: &Compare) -> Result<Comparison, CompareError> {
 
 fn read(path: &Path) -> Result<Report, CompareError> {
     let name = || path.display().to_string();
-    let text = fs::read_to_string(path).map_err(|source| CompareError::Read {
+    let text = fs::read_to_string(path).map_err(|cause| CompareError::Read {
         path: name(),
-        source,
+        cause,
     })?;
-    serde_json::from_str(&text).map_err(|source| CompareError::Parse {
+    serde_json::from_str(&text).map_err(|cause| CompareError::Parse {
         path: name(),
-        source,
+        cause,
     })
 }
 
@@ -153,6 +153,11 @@ fn doubts(a: &Report, b: &Report) -> Vec<String> {
     let mut doubts = Vec::new();
     if !a.faults().is_empty() {
         doubts.push(format!("A has faults: {}", a.faults().join(", ")));
+    }
+    for (name, report) in [("A", a), ("B", b)] {
+        if let Some(words) = crate::report::words::interrupted(report) {
+            doubts.push(format!("{name} was interrupted: {words}"));
+        }
     }
     if !a.valid {
         doubts.push("A is invalid: its figures are not the target's".to_owned());
@@ -205,7 +210,7 @@ mod tests {
     fn runs_of_different_things_are_refused_by_name() {
         let a = sample::closed();
         type Change = fn(&mut Report);
-        let changes: [(&str, Change); 7] = [
+        let changes: [(&str, Change); 8] = [
             ("scenario", |b| b.mode = "fanout".to_owned()),
             ("connections", |b| b.connections = 201),
             ("payload", |b| b.payload_bytes = "65".into()),
@@ -215,6 +220,7 @@ mod tests {
             ("handshakes offered", |b| {
                 b.handshakes_per_second_offered = Some(1.0)
             }),
+            ("all at once", |b| b.handshakes_at_once = true),
         ];
         for (name, change) in changes {
             let mut b = a.clone();

@@ -65,6 +65,10 @@ fn settings(report: &Report) -> Vec<(&'static str, String)> {
             "handshakes offered a second",
             rate(report.handshakes_per_second_offered),
         ),
+        (
+            "handshakes all at once",
+            report.handshakes_at_once.to_string(),
+        ),
     ]
 }
 

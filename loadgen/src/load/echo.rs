@@ -107,6 +107,14 @@ impl Load for Echo {
         }
     }
 
+    fn end_at(&mut self, to_ns: u64, record: &mut Record) {
+        self.window.to_ns = to_ns;
+        record.window = self.window;
+        if let Some(open_loop) = &mut self.open_loop {
+            open_loop.end_at(to_ns);
+        }
+    }
+
     #[inline]
     fn message(
         &mut self,

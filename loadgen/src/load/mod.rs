@@ -47,6 +47,9 @@ pub trait Load {
     /// All connections of the run are settled, and messages may be sent in the window.
     fn begin(&mut self, window: Window, record: &mut Record);
 
+    /// Sending ends at this time, before that of the window.
+    fn end_at(&mut self, to_ns: u64, record: &mut Record);
+
     /// A message has arrived; answers go into `out`.
     fn message(
         &mut self,
@@ -169,6 +172,11 @@ impl OpenLoop {
         }
         sender.flush(link);
         true
+    }
+
+    /// Nothing is due from this time on.
+    pub fn end_at(&mut self, to_ns: u64) {
+        self.schedule.end_at(to_ns);
     }
 
     /// Whether all has been sent that will be.

@@ -198,6 +198,18 @@ impl Rooms {
         (stamp, self.sizes.of(publisher, sequence))
     }
 
+    fn measured(&self) -> Window {
+        match self.publishing {
+            // The probe follows the window, and is all that is measured.
+            Publishing::Probe => Window {
+                from_ns: self.window.to_ns,
+                to_ns: u64::MAX,
+                ..self.window
+            },
+            _ => self.window,
+        }
+    }
+
     /// All members of this thread have a message.
     fn land(&self, publisher: u32, number: u64) {
         if self.shared.flights.land(publisher, number) {
@@ -386,15 +398,7 @@ impl Load for Rooms {
 
     fn begin(&mut self, window: Window, record: &mut Record) {
         self.window = window;
-        record.window = match self.publishing {
-            // The probe follows the window, and is all that is measured.
-            Publishing::Probe => Window {
-                from_ns: window.to_ns,
-                to_ns: u64::MAX,
-                ..window
-            },
-            _ => window,
-        };
+        record.window = self.measured();
         let publishers = self.sent.len();
         match self.publishing {
             Publishing::By(Pace::Open { rate }) => {
@@ -408,6 +412,14 @@ impl Load for Rooms {
                 (0..publishers).for_each(|link| self.shared.ready[thread].mark(link));
             }
             Publishing::Probe | Publishing::Nothing => {}
+        }
+    }
+
+    fn end_at(&mut self, to_ns: u64, record: &mut Record) {
+        self.window.to_ns = to_ns;
+        record.window = self.measured();
+        if let Sending::Open(Some(open_loop)) = &mut self.sending {
+            open_loop.end_at(to_ns);
         }
     }
 

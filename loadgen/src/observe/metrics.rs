@@ -17,10 +17,10 @@ pub struct MetricsSource {
 
 /// The metrics could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read the metrics at {url}: {source}. Check --metrics, or leave it out")]
+#[error("cannot read the metrics at {url}: {cause}. Check --metrics, or leave it out")]
 pub struct MetricsError {
     url: String,
-    source: Box<ureq::Error>,
+    cause: Box<ureq::Error>,
 }
 
 impl MetricsSource {
@@ -43,9 +43,9 @@ impl MetricsSource {
             let body = response.body_mut().with_config().limit(BODY_BYTES_MAX);
             body.read_to_string()
         };
-        let text = read().map_err(|source| MetricsError {
+        let text = read().map_err(|cause| MetricsError {
             url: self.url.clone(),
-            source: Box::new(source),
+            cause: Box::new(cause),
         })?;
         Ok(parse(&text))
     }

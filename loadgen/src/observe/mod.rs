@@ -7,6 +7,7 @@ pub mod metrics;
 pub mod process;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -152,7 +153,7 @@ impl Observer {
         match (process.user_bytes(), kernel::slab_bytes()) {
             (Ok(user), Ok(kernel)) => Some(Bytes { user, kernel }),
             (Err(error), _) | (_, Err(error)) => {
-                self.warnings.push(format!("memory of the target: {error}"));
+                warn(&mut self.warnings, "memory of the target", &error);
                 None
             }
         }
@@ -161,11 +162,8 @@ impl Observer {
     fn reading(&mut self) -> Reading {
         let cpu = self.process.as_ref().and_then(|process| {
             let cpu = process.cpu();
-            cpu.map_err(|error| {
-                self.warnings
-                    .push(format!("CPU time of the target: {error}"))
-            })
-            .ok()
+            cpu.map_err(|error| warn(&mut self.warnings, "CPU time of the target", &error))
+                .ok()
         });
         let metrics = self.metrics.as_ref().and_then(|metrics| {
             let read = metrics.read();
@@ -207,6 +205,21 @@ impl Observer {
     }
 }
 
+/// Notes once what could not be read.
+fn warn(warnings: &mut Vec<String>, what: &str, error: &io::Error) {
+    let why = match error.kind() {
+        io::ErrorKind::NotFound => "its process has ended".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "it runs as another user: run as that one, or as root".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    let warning = format!("{what}: {why}");
+    if !warnings.contains(&warning) {
+        warnings.push(warning);
+    }
+}
+
 fn growth(from: Option<Reading>, to: Option<Reading>) -> BTreeMap<String, f64> {
     let metrics = |reading: Option<Reading>| reading.and_then(|reading| reading.metrics);
     let (Some(from), Some(mut to)) = (metrics(from), metrics(to)) else {
@@ -229,6 +242,21 @@ mod tests {
             user_bytes,
         };
         (0..).zip(bytes).map(point).collect()
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_once_and_with_its_reason() {
+        let mut warnings = Vec::new();
+        for _ in 0..2 {
+            warn(&mut warnings, "memory", &io::ErrorKind::NotFound.into());
+            warn(
+                &mut warnings,
+                "memory",
+                &io::ErrorKind::PermissionDenied.into(),
+            );
+        }
+        assert_eq!(warnings.len(), 2);
+        assert!(warnings[0].contains("has ended") && warnings[1].contains("root"));
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Plan {
     pub address: SocketAddr,
     /// Connections, numbered from 0; connection `i` belongs to thread `i` modulo their number.
     pub connections: u32,
+    /// Local ports that they take, those among them that are still closing when their connection comes back.
+    pub ports_needed: u32,
     /// Threads.
     pub threads: usize,
     /// The cores that they are pinned to, in turn.
@@ -133,6 +135,20 @@ pub enum PlanError {
         /// Hosts that would do.
         needed: u32,
     },
+    /// Too few ports for everyone to come back.
+    #[error(
+        "{connections} connections that drop at once leave their ports closing for a minute, so coming back takes as many again, and this address has {ports} in all: use --connections {fits} or fewer, widen net.ipv4.ip_local_port_range (`sysctl -w net.ipv4.ip_local_port_range='1024 65535'`), or run on {needed} hosts or more"
+    )]
+    PortsStorm {
+        /// Connections asked for.
+        connections: u32,
+        /// Ports of the address.
+        ports: u32,
+        /// Connections that would do.
+        fits: u32,
+        /// Hosts that would do.
+        needed: u32,
+    },
     /// Source addresses that the target would not answer to.
     #[error(
         "--source-addresses works with loopback targets only, since {target} could not answer to 127.0.0.2: leave it out"
@@ -179,6 +195,7 @@ impl Plan {
                 files: host.files,
             });
         }
+        let ports_needed = ports_needed(settings, address.ip(), host.ports)?;
         let cpus = settings.cpus.clone().unwrap_or_else(|| host.cpus.clone());
         if let Some(&cpu) = cpus.iter().find(|cpu| !host.cpus.contains(cpu)) {
             let allowed = format_cpus(&host.cpus);
@@ -188,6 +205,7 @@ impl Plan {
         Ok(Plan {
             address,
             connections,
+            ports_needed,
             threads,
             cpus,
             sources: Sources::choose(settings.sources, address.ip(), connections, host.ports)?,
@@ -209,7 +227,7 @@ impl fmt::Display for Plan {
         write!(
             f,
             "needs {} ports of {ports} from {}, {} descriptors of {} a table, {} on cores {}",
-            self.connections,
+            self.ports_needed,
             self.sources,
             self.descriptors_needed,
             self.descriptors,
@@ -220,6 +238,24 @@ impl fmt::Display for Plan {
             format_cpus(&self.cpus),
         )
     }
+}
+
+/// Local ports that the run takes. After a storm the old ones are still closing; on loopback Linux uses such ports again.
+fn ports_needed(settings: &Settings, target: IpAddr, ports: u32) -> Result<u32, PlanError> {
+    let connections = settings.connections_and_visitors();
+    if settings.storm.is_none() || target.is_loopback() {
+        return Ok(connections);
+    }
+    let needed = connections.saturating_mul(2);
+    if needed <= ports {
+        return Ok(needed);
+    }
+    Err(PlanError::PortsStorm {
+        connections,
+        ports,
+        fits: ports / 2,
+        needed: needed.div_ceil(ports.max(1)),
+    })
 }
 
 /// Descriptors of the fullest table.
@@ -343,6 +379,20 @@ mod tests {
             plan.to_string(),
             "needs 100000 ports of 254088 from 9 source addresses (127.0.0.2 to 127.0.0.10), 16705 descriptors of 20000 a table, 6 threads on cores 0-1"
         );
+    }
+
+    #[test]
+    fn a_storm_needs_its_ports_twice_where_closing_ones_are_not_used_again() {
+        let storm = |host_and_port: &str, connections: u32| {
+            let words = format!("storm --url ws://{host_and_port}/ --connections {connections}");
+            plan(&words, &host()).map(|plan| plan.ports_needed)
+        };
+        assert_eq!(storm("127.0.0.1:1", 20_000).unwrap(), 20_000);
+        assert_eq!(storm("192.0.2.1:1", 14_116).unwrap(), 28_232);
+        let error = storm("192.0.2.1:1", 14_117).unwrap_err().to_string();
+        for remedy in ["--connections 14116", "ip_local_port_range", "on 2 hosts"] {
+            assert!(error.contains(remedy), "{error}");
+        }
     }
 
     #[test]

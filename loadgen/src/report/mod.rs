@@ -1,6 +1,7 @@
 //! The result of a run, for people and for programs.
 
 pub mod files;
+mod hints;
 mod hlog;
 pub mod host;
 mod html;
@@ -44,6 +45,9 @@ pub struct Report {
     pub valid: bool,
     /// Why not.
     pub invalid_because: Vec<String>,
+    /// Somebody ended the run before its time: the figures are of a shorter one.
+    #[serde(default)]
+    pub interrupted: bool,
     /// The command line, word by word.
     #[serde(default)]
     pub command: Vec<String>,
@@ -136,6 +140,10 @@ pub struct Report {
     pub handshake_microseconds: Option<Percentiles>,
     /// From its beginning to the end of its handshake.
     pub handshake_service_microseconds: Option<Percentiles>,
+    /// With `--rate`: from when a connection was to begin to its beginning, but for those that waited because too many
+    /// others were under way.
+    #[serde(default)]
+    pub handshake_lag_microseconds: Option<Percentiles>,
     /// The distribution of the former.
     #[serde(default)]
     pub handshake_curve: Vec<CurvePoint>,
@@ -145,6 +153,9 @@ pub struct Report {
     /// Handshakes begun a second, if so many were asked for: then they are an open loop.
     #[serde(default)]
     pub handshakes_per_second_offered: Option<f64>,
+    /// All handshakes began at once: `connect --storm`.
+    #[serde(default)]
+    pub handshakes_at_once: bool,
     /// From the start until the last connection was opened or failed.
     pub connect_seconds: f64,
     /// Handshakes a second in that time.
@@ -155,6 +166,10 @@ pub struct Report {
     pub busy_share: f64,
     /// The same share of each thread.
     pub busy_shares: Vec<f64>,
+    /// Where the handshakes are what is measured, in `connect` and `storm`: the same share of the busiest thread while
+    /// connections were opened, or came back. `None` if that took less than half a second.
+    #[serde(default)]
+    pub handshakes_busy_share: Option<f64>,
     /// The run in stretches of a second or more, from its start.
     pub timeline: Vec<Moment>,
     /// By room and publisher, those with something amiss first.
@@ -266,7 +281,7 @@ impl Report {
         let record = &findings.record;
         let count = |count| record.tally[count];
         let window = findings.window;
-        let duration = window.map_or(0.0, |window| to_seconds(window.to_ns - window.from_ns));
+        let duration = window.map_or(0.0, |window| to_seconds(window.measured_ns()));
         let a_second = |amount: f64| {
             if duration > 0.0 {
                 amount / duration
@@ -295,6 +310,7 @@ impl Report {
         let mut report = Report {
             valid: true,
             invalid_because: Vec::new(),
+            interrupted: findings.interrupted,
             command: std::iter::once(env!("CARGO_BIN_NAME").to_owned())
                 .chain(std::env::args().skip(1))
                 .collect(),
@@ -342,14 +358,19 @@ impl Report {
             send_lag_microseconds: Percentiles::of(&record.lag),
             handshake_microseconds: Percentiles::of(&record.handshakes),
             handshake_service_microseconds: Percentiles::of(&record.handshakes_service),
+            handshake_lag_microseconds: settings
+                .handshake_rate
+                .and(Percentiles::of(&record.handshakes_lag)),
             handshake_curve: curve(&record.handshakes),
             handshake_service_curve: curve(&record.handshakes_service),
             handshakes_per_second_offered: settings.handshake_rate,
+            handshakes_at_once: settings.handshakes_max == u32::MAX,
             connect_seconds,
             handshakes_per_second: count(Count::Connected) as f64 / connect_seconds.max(1e-9),
             cpu_seconds: findings.cpu.iter().sum::<Duration>().as_secs_f64(),
             busy_share: a_second(cpu_busiest.as_secs_f64()),
             busy_shares,
+            handshakes_busy_share: validity::handshakes_busy_share(settings, findings),
             timeline: findings.timeline.moments()?,
             deliveries,
             deliveries_left_out,
@@ -362,6 +383,7 @@ impl Report {
             errors: record.failures.counts(),
             hints: record.failures.hints(),
         };
+        report.hints.extend(hints::of_deliveries(settings, &report));
         report.invalid_because = validity::doubts(&report, settings);
         report.valid = report.invalid_because.is_empty();
         Ok(report)

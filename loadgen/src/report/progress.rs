@@ -17,6 +17,7 @@ const KINDS_MAX: usize = 3;
 /// A line on standard error that is written over again; none where that is not a terminal.
 pub struct Progress {
     line: ProgressBar,
+    quiet: bool,
     connections: u64,
     last_ns: u64,
     last: Tally,
@@ -40,7 +41,8 @@ impl Progress {
         }
         Progress {
             line,
-            connections: u64::from(settings.connections),
+            quiet: settings.quiet,
+            connections: u64::from(settings.connections_and_visitors()),
             last_ns: 0,
             last: Tally::default(),
             handshakes_per_second: 0.0,
@@ -87,6 +89,13 @@ impl Progress {
             )
         } else {
             format!("{} messages/s", HumanCount(self.messages_per_second as u64))
+        }
+    }
+
+    /// Says something on a line of its own.
+    pub fn say(&self, words: &str) {
+        if !self.quiet {
+            self.line.suspend(|| eprintln!("{words}"));
         }
     }
 

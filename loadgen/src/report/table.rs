@@ -14,6 +14,8 @@ use crate::delivery::DeliveryRow;
 
 /// Rows of the proof of delivery that are shown.
 const DELIVERIES_MAX: usize = 20;
+/// Metrics of the target that are shown.
+const METRICS_MAX: usize = 20;
 /// The delivery's columns; a row without a publisher is of what came changed.
 pub const DELIVERY_COLUMNS: [&str; 9] = [
     "room",
@@ -54,9 +56,31 @@ fn write_target(text: &mut String, report: &Report) {
     if !rows.is_empty() {
         let _ = writeln!(text, "Target:\n{}", pairs(rows));
     }
+    write_metrics(text, report);
     let warnings = report.target.iter().flat_map(|target| &target.warnings);
     for warning in warnings {
         let _ = writeln!(text, "  not read: {warning}");
+    }
+}
+
+/// The metrics that were asked for: what counts events before what merely was larger at the end.
+fn write_metrics(text: &mut String, report: &Report) {
+    let Some(target) = report.target.as_ref().filter(|t| !t.metrics.is_empty()) else {
+        return;
+    };
+    let (counters, others): (Vec<_>, Vec<_>) = target
+        .metrics
+        .iter()
+        .partition(|(name, _)| name.ends_with("_total"));
+    let mut table = new_table();
+    for (name, grown) in counters.iter().chain(&others).take(METRICS_MAX) {
+        table.add_row([name.to_string(), number(**grown)]);
+    }
+    align_right(&mut table, 1);
+    let _ = writeln!(text, "Its metrics that grew while measuring:\n{table}");
+    let more = target.metrics.len().saturating_sub(METRICS_MAX);
+    if more > 0 {
+        let _ = writeln!(text, " and {more} more; --json has them");
     }
 }
 
@@ -114,6 +138,9 @@ fn write_verdict(text: &mut String, report: &Report) {
     } else {
         write!(text, "FAILED: {}", faults.join(", "))
     };
+    if let Some(words) = words::interrupted(report) {
+        let _ = write!(text, "\nINTERRUPTED: {words}");
+    }
     if !report.valid {
         let _ = write!(text, "\nINVALID: these are not the target's figures, since");
         for reason in &report.invalid_because {
@@ -184,15 +211,22 @@ pub fn counts(report: &Report) -> Vec<Row> {
     ];
     let seldom = seldom.into_iter().filter(|(_, value)| *value > 0);
     rows.extend(seldom.map(|(name, value)| (name, count(value))));
-    rows.push((
-        "load's CPU",
-        format!(
-            "{}, busiest thread {}",
-            seconds(report.cpu_seconds),
-            percent(report.busy_share)
-        ),
-    ));
+    rows.push(("load's CPU", load_cpu(report)));
     rows
+}
+
+/// The load generator's CPU time in the measurement; of connections that are opened, that is before it.
+fn load_cpu(report: &Report) -> String {
+    let measured = format!(
+        "{}, busiest thread {}",
+        seconds(report.cpu_seconds),
+        percent(report.busy_share)
+    );
+    match (report.handshakes_busy_share, &report.storm) {
+        (Some(share), None) => format!("busiest thread {} while connecting", percent(share)),
+        (Some(share), Some(_)) => format!("{measured}, {} while coming back", percent(share)),
+        (None, _) => measured,
+    }
 }
 
 fn rates(report: &Report) -> Vec<Row> {
@@ -269,6 +303,34 @@ mod tests {
         assert!(many.contains(" and 5 more; --json has them"), "{many}");
         assert!(many.contains("FAILED: 3 connections failed, 50 messages lost"));
         assert!(many.contains("3 x http_503") && many.contains("the server is full"));
+    }
+
+    #[test]
+    fn the_targets_metrics_are_shown_what_counts_events_first() {
+        let mut report = sample::closed();
+        let metrics = &mut report.target.get_or_insert_default().metrics;
+        metrics.extend((0..30).map(|number| (format!("a_gauge_{number}"), 1.0)));
+        metrics.insert("drops_total".to_owned(), 17.0);
+        let more = metrics.len() - METRICS_MAX;
+        let text = format(&report);
+        let found = |words: &str| {
+            text.find(words)
+                .unwrap_or_else(|| panic!("{words}: {text}"))
+        };
+        assert!(found("drops_total") < found("a_gauge_0"));
+        found(&format!("and {more} more; --json has them"));
+    }
+
+    #[test]
+    fn a_run_that_was_ended_early_says_so() {
+        let mut report = sample::closed();
+        assert!(!format(&report).contains("INTERRUPTED"));
+        report.interrupted = true;
+        assert!(format(&report).contains("rates and times are of"));
+        report.duration_seconds = 0.0;
+        assert!(format(&report).contains("before anything was measured"));
+        report.measured_at_seconds = None;
+        assert!(format(&report).contains("before all connections were open"));
     }
 
     #[test]

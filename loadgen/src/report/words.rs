@@ -15,6 +15,7 @@ pub fn loop_named(report: &Report) -> String {
         (Some(kind), Some(in_flight), _) => format!("{kind} loop with {in_flight} in flight"),
         (Some(kind), _, Some(rate)) => format!("{kind} loop at {} messages/s", number(rate)),
         (Some(kind), ..) => format!("{kind} loop"),
+        (None, ..) if report.handshakes_at_once => "handshakes all at once".to_owned(),
         (None, ..) => format!("handshakes in {}", handshake_loop(report)),
     }
 }
@@ -45,12 +46,33 @@ pub fn nothing_amiss(report: &Report) -> String {
             "Delivered whole: {} messages. Nothing lost, duplicated, reordered or corrupt.",
             count(report.received)
         )
+    } else if report.connected < u64::from(report.connections) {
+        format!(
+            "{} of {} connections had opened; no message was sent.",
+            count(report.connected),
+            count(u64::from(report.connections)),
+        )
     } else {
         format!(
             "All {} connections opened and stayed open; no message was sent.",
             count(report.connected)
         )
     }
+}
+
+/// What to say of a run that somebody ended before its time.
+pub fn interrupted(report: &Report) -> Option<String> {
+    let what = if report.measured_at_seconds.is_none() {
+        "before all connections were open".to_owned()
+    } else if report.duration_seconds == 0.0 {
+        "before anything was measured".to_owned()
+    } else {
+        let measured = seconds(report.duration_seconds);
+        format!("and rates and times are of {measured}")
+    };
+    report
+        .interrupted
+        .then(|| format!("the run was ended before its time, {what}"))
 }
 
 /// What was run.
@@ -121,6 +143,7 @@ pub fn times(report: &Report) -> Vec<(&'static str, Percentiles)> {
                 .handshakes_per_second_offered
                 .and(report.handshake_service_microseconds),
         ),
+        ("handshake lag", report.handshake_lag_microseconds),
         (
             "back after storm",
             report
@@ -223,6 +246,11 @@ mod tests {
         assert_eq!(loop_named(&sample::open()), "open loop at 5,000 messages/s");
         let mut idle = sample::idle();
         assert_eq!(loop_named(&idle), "handshakes in a closed loop");
+        let at_once = Report {
+            handshakes_at_once: true,
+            ..idle.clone()
+        };
+        assert_eq!(loop_named(&at_once), "handshakes all at once");
         idle.handshakes_per_second_offered = Some(200.0);
         assert_eq!(loop_named(&idle), "handshakes in an open loop at 200/s");
     }

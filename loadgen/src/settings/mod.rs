@@ -13,6 +13,7 @@ use crate::plan::cpus::parse_cpus;
 use crate::policy::Policy;
 use crate::sizes::Sizes;
 use crate::target::{Target, TargetError};
+use crate::tls::{Tls, TlsError};
 
 /// The largest payload that may be asked for, in bytes.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -117,6 +118,8 @@ pub struct Settings {
     pub scenario: &'static str,
     /// The server.
     pub target: Target,
+    /// How TLS is spoken to it, if it is.
+    pub tls: Option<Tls>,
     /// What is sent.
     pub work: Work,
     /// Connections that are opened at the beginning.
@@ -179,6 +182,9 @@ pub enum SettingsError {
     /// The URL.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A number out of its bounds.
     #[error("{option} {value}: give {wanted}")]
     Bounds {
@@ -217,9 +223,11 @@ impl Settings {
             parse_cpus(list).ok_or_else(|| bounds("--cpus", list, "core numbers, as in 0,2-3"))
         });
         let handshakes_max = common.handshakes_max.unwrap_or(HANDSHAKES_MAX);
+        let target = Target::parse(&common.url)?;
         Ok(Settings {
             scenario,
-            target: Target::parse(&common.url)?,
+            tls: tls(&target, common)?,
+            target,
             work,
             connections: at_least("--connections", common.connections, 1)?,
             visits: None,
@@ -311,6 +319,16 @@ impl Settings {
                 self.target.path_with("")
             }
         }
+    }
+}
+
+fn tls(target: &Target, common: &Common) -> Result<Option<Tls>, SettingsError> {
+    let is_asked = common.ca.is_some() || common.insecure || common.resume;
+    match (target.is_tls, &common.ca) {
+        (false, _) if is_asked => Err(TlsError::NotTls.into()),
+        (false, _) => Ok(None),
+        (true, None) if !common.insecure => Err(TlsError::NoTrust.into()),
+        (true, ca) => Ok(Some(Tls::new(target.host(), ca.as_deref(), common.resume)?)),
     }
 }
 
@@ -422,7 +440,12 @@ mod tests {
             ("echo --url ws://h/ --duration inf", "seconds from"),
             ("echo --url ws://h/ --cpus 0-x", "core numbers"),
             ("echo --url ws://h/ --source-addresses 0", "or auto"),
-            ("echo --url wss://h/", "ws://"),
+            ("echo --url wss://h/", "--insecure"),
+            ("echo --url ws://h/ --resume", "wss://"),
+            (
+                "echo --url wss://h/ --ca /nowhere/ca.pem",
+                "/nowhere/ca.pem",
+            ),
             (
                 "fanout --url ws://h/ --connections 3 --rooms 2",
                 "at least 4",

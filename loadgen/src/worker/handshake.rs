@@ -37,10 +37,10 @@ impl<L: Load> Worker<L> {
             .then_some(RECEIVE_BUFFER_BYTES);
         let stream = connect::connect(from, self.job.plan.address, receive_buffer)?;
         self.watch.add(stream.as_fd(), link as u64)?;
-        state
-            .links
-            .get(link)
-            .attach(stream, due_ns, begun_ns, deadline_ns);
+        let tls = self.job.settings.tls.as_ref();
+        let tls = tls.map(crate::tls::Tls::begin).transpose()?;
+        let times = (due_ns, begun_ns, deadline_ns);
+        state.links.get(link).attach(stream, tls, times);
         state.ramp.expect_by(deadline_ns, link);
         Ok(())
     }

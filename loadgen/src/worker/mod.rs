@@ -3,6 +3,7 @@
 //! A connection is a row in a table, not a task: all are waited for together, and what has arrived is
 //! handled in one go.
 
+mod busy;
 mod handshake;
 mod ramp;
 mod receive;
@@ -45,12 +46,12 @@ const MESSAGE_BYTES_MIN: usize = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// Pinning, ring, timer, doorbell or waiting.
-    #[error("{what}: {source}")]
+    #[error("{what}: {cause}")]
     System {
         /// What was being done.
         what: &'static str,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Never with the bounds that are used.
     #[error("a histogram could not be made: {0}")]
@@ -60,7 +61,7 @@ pub enum WorkerError {
 impl WorkerError {
     /// Makes the error of what was being done.
     pub fn system(what: &'static str) -> impl Fn(io::Error) -> WorkerError {
-        move |source| WorkerError::System { what, source }
+        move |cause| WorkerError::System { what, cause }
     }
 }
 
@@ -72,6 +73,8 @@ pub struct Outcome {
     pub deliveries: Deliveries,
     /// CPU time, user and system, while measuring.
     pub cpu: Duration,
+    /// CPU time while connections were opened, or came back after a storm; and how long that took.
+    pub cpu_handshakes: Option<(Duration, Duration)>,
     /// When the last connection was opened or failed, in the run's time.
     pub settled_ns: u64,
 }
@@ -182,8 +185,8 @@ impl<L: Load + 'static> Worker<L> {
 
     /// The thread cannot go on.
     fn stop_at(&self, what: &'static str, result: io::Result<()>) {
-        if let Err(source) = result {
-            self.state.borrow_mut().turn.error = Some(WorkerError::system(what)(source));
+        if let Err(cause) = result {
+            self.state.borrow_mut().turn.error = Some(WorkerError::system(what)(cause));
             self.turns.request();
         }
     }
@@ -200,6 +203,7 @@ impl<L: Load + 'static> Worker<L> {
             record: state.record.clone(),
             deliveries,
             cpu: state.turn.cpu_measured(),
+            cpu_handshakes: state.turn.handshakes.spent(),
             settled_ns: state.turn.settled_ns(),
         })
     }

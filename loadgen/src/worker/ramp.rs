@@ -16,6 +16,8 @@ pub(super) const TURN_CONNECTS_MAX: usize = 32;
 pub(super) struct Ramp {
     /// The next link to begin.
     next: usize,
+    /// Handshakes that were due had to wait for others to end: what is late now is the server's doing.
+    is_held_up: bool,
     /// When handshakes must be over, the earliest first.
     deadlines: VecDeque<(u64, usize)>,
 }
@@ -39,10 +41,12 @@ impl<L: Load> Worker<L> {
         let settings = &self.job.settings;
         for _ in 0..TURN_CONNECTS_MAX {
             let link = state.ramp.next;
+            if link == self.layout.initial_links() {
+                return Due::Never;
+            }
             let under_way = state.record.tally[Count::Connecting];
-            if link == self.layout.initial_links()
-                || under_way >= u64::from(settings.handshakes_max)
-            {
+            if under_way >= u64::from(settings.handshakes_max) {
+                state.ramp.is_held_up = true;
                 return Due::Never;
             }
             // The run's connections take turns over the threads, so each thread knows its own times.
@@ -50,7 +54,14 @@ impl<L: Load> Worker<L> {
                 .handshake_rate
                 .map_or(now_ns, |rate| to_ns(f64::from(self.layout.id(link)) / rate));
             if due_ns > now_ns {
+                state.ramp.is_held_up = false;
                 return Due::At(due_ns);
+            }
+            if !state.ramp.is_held_up {
+                state
+                    .record
+                    .handshakes_lag
+                    .saturating_record(now_ns - due_ns);
             }
             state.ramp.next += 1;
             state.record.tally[Count::Connecting] += 1;

@@ -55,6 +55,7 @@ impl<L: Load> Worker<L> {
             let link = ready.token as usize;
             let is_plain =
                 ready.readable && state.together.is_worth_it && !state.links.is_stuck(link);
+            let is_plain = is_plain && !state.links.is_tls(link);
             if is_plain && state.links.is_open(link) && !self.is_held_back(link) {
                 state.together.links.push((link, ready.ended));
                 state.together.sockets.push(state.links.get(link).fd());
@@ -150,7 +151,13 @@ impl<L: Load> Worker<L> {
                     let flow = self.handle(state, link, &mut scratch[..bytes]);
                     state.scratch = scratch;
                     match flow {
-                        Flow::Goes if bytes == state.scratch.len() || ended => continue,
+                        Flow::Goes
+                            if bytes == state.scratch.len()
+                                || ended
+                                || state.links.is_tls(link) =>
+                        {
+                            continue;
+                        }
                         flow => flow,
                     }
                 }

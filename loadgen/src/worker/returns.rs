@@ -55,6 +55,11 @@ impl Returns {
         }
     }
 
+    /// Nobody comes from this time on.
+    pub(super) fn end_at(&mut self, to_ns: u64) {
+        self.end_ns = to_ns;
+    }
+
     fn is_visitor(&self, link: usize) -> bool {
         self.visitors.contains(&link)
     }
@@ -92,7 +97,10 @@ impl<L: Load> Worker<L> {
         if now_ns < window.from_ns {
             return Due::At(window.from_ns);
         }
-        state.returns.storm.get_or_insert((policy, window.from_ns));
+        if state.returns.storm.is_none() {
+            state.returns.storm = Some((policy, window.from_ns));
+            state.turn.handshakes.begin_again(now_ns);
+        }
         let end = (state.returns.storm_next + TURN_DROPS_MAX).min(self.layout.initial_links());
         for link in std::mem::replace(&mut state.returns.storm_next, end)..end {
             if state.links.is_open(link) {
@@ -185,6 +193,7 @@ impl<L: Load> Worker<L> {
             state.returns.leaves.push_back(leave);
         } else if let Some((_, storm_ns)) = state.returns.storm {
             state.record.tally[Count::Returned] += 1;
+            state.turn.handshakes.note(now_ns);
             state
                 .record
                 .returns
@@ -210,6 +219,9 @@ impl<L: Load> Worker<L> {
     pub(super) fn fail(&self, state: &mut State<L>, link: usize, failure: Failure) {
         let now_ns = self.job.clock.now_ns();
         state.record.tally[Count::Connecting] -= 1;
+        if self.job.stage.is_cut_short() {
+            return state.links.get(link).detach();
+        }
         let kind = match failure.is_refusal() {
             _ if state.returns.brings_back(link, now_ns) => Count::Retried,
             true => Count::Refused,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ringmain_proto::ws::{CloseCode, Opcode, encode};
 use ringmain_rt::{Next, cpu};
 
+use super::busy::Stretch;
 use super::slow::SlowReading;
 use super::{State, Worker, WorkerError};
 use crate::clock::{SECOND_NS, Window};
@@ -26,12 +27,14 @@ const ALARM_STEP_NS: u64 = 20_000;
 pub(super) struct TurnState {
     /// When the last connection was opened or failed.
     settled_ns: Option<u64>,
-    /// Sending has begun.
-    begun: bool,
+    /// The window, once sending has begun.
+    window: Option<Window>,
     quiet: bool,
     cpu_from: Option<Duration>,
     cpu_to: Option<Duration>,
     closing: Closing,
+    /// While connections are opened; then, after a storm, while they come back.
+    pub(super) handshakes: Stretch,
     /// How the slow members read.
     pub(super) slow: SlowReading,
     /// Why the thread cannot go on.
@@ -98,9 +101,11 @@ impl<L: Load> Worker<L> {
     }
 
     fn connect(&self, state: &mut State<L>, now_ns: u64) -> Due {
+        state.turn.handshakes.begin(now_ns);
         let due = self.ramp_up(state, now_ns);
         if state.turn.settled_ns.is_none() && self.is_settled(state) {
             state.turn.settled_ns = Some(now_ns);
+            state.turn.handshakes.note(now_ns);
             state.load.settled();
             self.publish(state);
             self.job.boards[self.thread].set_settled();
@@ -110,12 +115,18 @@ impl<L: Load> Worker<L> {
     }
 
     fn send(&self, state: &mut State<L>, window: Window, now_ns: u64) -> Due {
-        if !state.turn.begun {
-            state.turn.begun = true;
-            state.load.begin(window, &mut state.record);
-            state
-                .returns
-                .begin(&self.job.settings, &self.layout, window);
+        match state.turn.window.replace(window) {
+            None => {
+                state.load.begin(window, &mut state.record);
+                state
+                    .returns
+                    .begin(&self.job.settings, &self.layout, window);
+            }
+            Some(before) if before != window => {
+                state.load.end_at(window.to_ns, &mut state.record);
+                state.returns.end_at(window.to_ns);
+            }
+            Some(_) => {}
         }
         let measured = mark_cpu(&mut state.turn, window, now_ns);
         let mut sender = Sender {
@@ -129,7 +140,8 @@ impl<L: Load> Worker<L> {
             .min(self.come_and_go(state, window, now_ns))
             .min(self.read_slowly(state, now_ns));
         // A visitor that came last is waited for: its handshake has a deadline.
-        let is_settled = measured == Due::Never && state.record.tally[Count::Connecting] == 0;
+        let is_settled = measured == Due::Never
+            && (state.record.tally[Count::Connecting] == 0 || self.job.stage.is_cut_short());
         if !state.turn.quiet && is_settled && state.load.is_quiet(now_ns) {
             state.turn.quiet = true;
             self.publish(state);
@@ -145,7 +157,7 @@ impl<L: Load> Worker<L> {
         if let Some(until_ns) = self.read_the_rest(state, now_ns) {
             return Some(Due::At(until_ns));
         }
-        if next == 0 {
+        if next == 0 && !self.job.stage.is_cut_short() {
             state.record.tally[Count::Failed] += state.returns.waiting();
         }
         let end = (next + TURN_CLOSES_MAX).min(state.links.len());
@@ -204,9 +216,9 @@ impl<L: Load> Worker<L> {
             Due::Never => None,
         };
         if let Some(at_ns) = at_ns
-            && let Err(source) = self.alarm.set(self.job.clock.instant(at_ns))
+            && let Err(cause) = self.alarm.set(self.job.clock.instant(at_ns))
         {
-            state.turn.error = Some(WorkerError::system("cannot set a timer")(source));
+            state.turn.error = Some(WorkerError::system("cannot set a timer")(cause));
             return Next::Stop;
         }
         let load = &state.load;
@@ -219,10 +231,11 @@ impl<L: Load> Worker<L> {
     }
 }
 
-/// Takes the CPU time at the beginning and the end of the measurement, each in the first turn after it.
+/// Takes the CPU time at the beginning and the end of the measurement, each in the first turn after it. A run that is cut
+/// short may end before it is to begin.
 fn mark_cpu(turn: &mut TurnState, window: Window, now_ns: u64) -> Due {
     for (mark, at_ns) in [
-        (&mut turn.cpu_from, window.from_ns),
+        (&mut turn.cpu_from, window.from_ns.min(window.to_ns)),
         (&mut turn.cpu_to, window.to_ns),
     ] {
         if mark.is_none() {

@@ -3,8 +3,10 @@
 
 mod clean;
 mod faults;
+mod interrupt;
 mod program;
 mod refusals;
 mod results;
 mod scenarios;
 mod server;
+mod tls;

@@ -56,7 +56,7 @@ fn those_that_were_let_in_go_on() {
 fn commands_that_cannot_work_say_what_would() {
     for (words, wanted) in [
         ("echo --url ws://127.0.0.1:1/echo --bytes 39", "40 to"),
-        ("echo --url wss://127.0.0.1:1/echo", "ws://"),
+        ("echo --url wss://127.0.0.1:1/echo", "--insecure"),
         ("echo --url ws://127.0.0.1:1/echo --cpus 4000", "--cpus"),
         ("echo --connections 3", "--url"),
         (
@@ -73,5 +73,48 @@ fn commands_that_cannot_work_say_what_would() {
         assert_eq!(output.status.code(), Some(2), "{words}: {stderr}");
         assert!(stderr.contains(wanted), "{words}: {stderr}");
         assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn an_error_says_its_cause_once() {
+    let url = start(Conduct::Good);
+    for (words, cause) in [
+        (
+            "echo --url ws://127.0.0.1:99999/echo".to_owned(),
+            "invalid port",
+        ),
+        (
+            format!("echo --url {url}/echo --metrics http://127.0.0.1:1/metrics"),
+            "Connection refused",
+        ),
+        (
+            "compare /nowhere/a.json /nowhere/b.json".to_owned(),
+            "No such file",
+        ),
+    ] {
+        let output = output(&words);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words}: {stderr}");
+        assert_eq!(stderr.matches(cause).count(), 1, "{words}: {stderr}");
+    }
+}
+
+#[test]
+fn what_may_be_behind_messages_that_went_astray_is_said() {
+    let url = start(Conduct::Good);
+    for (words, wanted) in [
+        // A room instead of an echo, and the other way round.
+        ("echo/raw/x", "answers each binary message"),
+        ("fanout/echo", "--own"),
+        ("fanout/raw/x?self=1", "--own"),
+    ] {
+        let (scenario, path) = words.split_once('/').unwrap();
+        let run = run(&format!(
+            "{scenario} --url {url}/{path} --connections 3 --duration 0.2 --warmup 0 --drain 0.2"
+        ));
+        assert_eq!(run.code, 1);
+        let hints = run.report["hints"].to_string();
+        assert!(hints.contains(wanted), "{words}: {hints}");
     }
 }

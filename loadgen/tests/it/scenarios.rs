@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::program::{output, run};
 use crate::server::{Conduct, start};
 
@@ -24,6 +26,63 @@ fn connecting_is_measured_from_when_a_handshake_was_due() {
 fn a_storm_of_handshakes_begins_them_all_at_once() {
     let url = start(Conduct::Good);
     run(&format!("connect --url {url} --connections 60 --storm")).assert_clean();
+}
+
+/// A run's exit code and report; how busy and how late it may be is among the words.
+fn judged(words: &str) -> (Option<i32>, Value) {
+    let output = output(&format!("{words} --json"));
+    let report = serde_json::from_slice(&output.stdout).unwrap();
+    (output.status.code(), report)
+}
+
+#[test]
+fn a_load_generator_that_was_busy_with_handshakes_says_so() {
+    let (url, lag) = (start(Conduct::Good), "--lag-max 60000");
+    for words in [
+        format!("connect --url {url}/echo --connections 30 --rate 40"),
+        // Those who come back are busy for a moment of these five seconds.
+        format!("storm --url {url} --connections 30 --policy fixed:0.6 --duration 5"),
+    ] {
+        let (code, report) = judged(&format!("{words} --busy-max 100 {lag}"));
+        assert_eq!(
+            (code, &report["valid"]),
+            (Some(0), &true.into()),
+            "{report:#}"
+        );
+        let share = report["handshakes_busy_share"].as_f64().unwrap();
+        assert!(
+            share > 2.0 * report["busy_share"].as_f64().unwrap(),
+            "{report:#}"
+        );
+        let (code, report) = judged(&format!("{words} --busy-max {} {lag}", share / 20.0));
+        assert_eq!(code, Some(3), "{report:#}");
+        let why = report["invalid_because"].to_string();
+        assert!(why.contains("bottleneck"), "{why}");
+    }
+    // The handshakes of others are how they begin, not what they measure.
+    let words = "--connections 30 --rate 40 --duration 0.1 --warmup 0 --busy-max 100";
+    let (_, report) = judged(&format!("echo --url {url}/echo {words} {lag}"));
+    assert_eq!(report["handshakes_busy_share"], Value::Null);
+}
+
+#[test]
+fn handshakes_that_begin_late_are_a_schedule_that_was_not_kept() {
+    let words = |url| format!("connect --url {url}/echo --connections 30 --busy-max 100");
+    let good = start(Conduct::Good);
+    let (code, report) = judged(&format!("{} --rate 200 --lag-max 0.00001", words(good)));
+    assert_eq!(code, Some(3), "{report:#}");
+    let why = report["invalid_because"].to_string();
+    assert!(why.contains("one handshake in a hundred began"), "{why}");
+    // A server that answers one after the other holds the next one up: that is its latency, and no lag.
+    let slow = start(Conduct::Late(u64::MAX, Duration::from_millis(20)));
+    let (code, report) = judged(&format!(
+        "{} --rate 10000 --handshakes-max 1 --threads 1 --lag-max 200",
+        words(slow)
+    ));
+    assert_eq!(code, Some(0), "{report:#}");
+    let p99 = |field: &str| report[field]["p99"].as_f64().unwrap();
+    assert!(p99("handshake_microseconds") > 29.0 * 20_000.0 * 0.9);
+    assert!(p99("handshake_lag_microseconds") < 200_000.0);
 }
 
 #[test]

@@ -75,6 +75,11 @@ struct Member {
 
 /// Starts a server; returns the URL of its root, without a slash at the end. It ends with the process.
 pub fn start(conduct: Conduct) -> String {
+    start_watched(conduct).0
+}
+
+/// The same, and what has happened there.
+pub fn start_watched(conduct: Conduct) -> (String, Watched) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let server = Arc::new(Server {
@@ -84,6 +89,7 @@ pub fn start(conduct: Conduct) -> String {
         deliveries: AtomicU64::new(0),
         deliveries_late: AtomicU64::new(0),
     });
+    let watched = Watched(server.clone());
     thread::spawn(move || {
         for stream in listener.incoming() {
             let server = server.clone();
@@ -92,7 +98,27 @@ pub fn start(conduct: Conduct) -> String {
             thread::spawn(move || server.serve(stream.unwrap(), number).ok());
         }
     });
-    format!("ws://{address}")
+    (format!("ws://{address}"), watched)
+}
+
+/// What has happened at a server.
+pub struct Watched(Arc<Server>);
+
+impl Watched {
+    /// Connections that were accepted.
+    pub fn accepted(&self) -> u64 {
+        self.0.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Members of rooms, and others whose handshake was answered, that are there.
+    pub fn present(&self) -> usize {
+        self.0.rooms.lock().unwrap().values().map(Vec::len).sum()
+    }
+
+    /// Messages that were to be delivered.
+    pub fn deliveries(&self) -> u64 {
+        self.0.deliveries.load(Ordering::Relaxed)
+    }
 }
 
 impl Server {

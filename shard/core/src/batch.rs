@@ -28,6 +28,11 @@ pub enum WriteOutcome {
     /// The socket took this many bytes. If these are fewer than it was offered, the shell hands in
     /// [`Input::Writable`](crate::Input::Writable) once it takes more.
     Wrote(usize),
+    /// The transport took this many bytes, and takes more at once.
+    Took(usize),
+    /// The transport took this many bytes, and keeps what it made of them: the shell hands in
+    /// [`Input::Writable`](crate::Input::Writable) once all of that is sent.
+    Kept(usize),
     /// The socket is gone.
     Gone,
 }

@@ -34,6 +34,22 @@ pub enum CloseReason {
     LifetimeOver,
     /// A compressed message could not be restored.
     InvalidCompression,
+    /// The peer sent more than a rate allows.
+    RateExceeded,
+    /// The TLS handshake failed, or a record could not be read.
+    TlsFailed,
+    /// The token that the connection came with has expired.
+    TokenExpired,
+    /// The first message was not a token that is taken.
+    TokenRefused,
+    /// The token that was to be the first message did not come in time.
+    TokenTimeout,
+    /// The peer may not publish in its room, and did.
+    PublishRefused,
+    /// The user of a token that came as a message has as many connections as it may, or is blocked.
+    TooManyConnections,
+    /// An operator wanted it closed.
+    ClosedByOperator,
 }
 
 /// What the catalogue says of a reason.
@@ -94,7 +110,7 @@ const fn entry(
 
 impl CloseReason {
     /// All reasons, in the order of their numbers.
-    pub const CATALOGUE: [CloseEntry; 15] = [
+    pub const CATALOGUE: [CloseEntry; 23] = [
         entry(
             CloseReason::PeerClosed,
             "peer_closed",
@@ -169,8 +185,8 @@ impl CloseReason {
         entry(
             CloseReason::RoomRefused,
             "room_refused",
-            None,
-            "",
+            Some(1008),
+            "the room's name collides with another's: choose another name",
             Reconnect::No,
         ),
         entry(
@@ -194,6 +210,64 @@ impl CloseReason {
             "a compressed message cannot be inflated",
             Reconnect::No,
         ),
+        entry(
+            CloseReason::RateExceeded,
+            "rate_exceeded",
+            Some(1008),
+            "too much a second: send more slowly",
+            Reconnect::Later,
+        ),
+        entry(
+            CloseReason::TlsFailed,
+            "tls_failed",
+            None,
+            "",
+            Reconnect::No,
+        ),
+        // 3000 and 3008 stand in IANA's registry of close codes, as Unauthorized and Timeout.
+        entry(
+            CloseReason::TokenExpired,
+            "token_expired",
+            Some(3000),
+            "the token has expired: connect again with a new one",
+            Reconnect::Now,
+        ),
+        entry(
+            CloseReason::TokenRefused,
+            "token_refused",
+            Some(3000),
+            "the token is refused",
+            Reconnect::No,
+        ),
+        entry(
+            CloseReason::TokenTimeout,
+            "token_timeout",
+            Some(3008),
+            "no token came in time as the first message",
+            Reconnect::Later,
+        ),
+        entry(
+            CloseReason::PublishRefused,
+            "publish_refused",
+            Some(1008),
+            "publishing in this room is not allowed",
+            Reconnect::No,
+        ),
+        entry(
+            CloseReason::TooManyConnections,
+            "too_many_connections",
+            Some(1013),
+            "this user has as many connections as it may, or is blocked: try again later",
+            Reconnect::Later,
+        ),
+        // Another code and text may be asked for.
+        entry(
+            CloseReason::ClosedByOperator,
+            "closed_by_operator",
+            Some(1008),
+            "closed by the operator",
+            Reconnect::No,
+        ),
     ];
 
     /// Normal ends are of no interest one by one, faults of clients are worth a line, and trouble of the server a warning.
@@ -204,6 +278,7 @@ impl CloseReason {
             | CloseReason::RequestDone
             | CloseReason::BadRequest
             | CloseReason::Stopping
+            | CloseReason::TokenExpired
             | CloseReason::LifetimeOver => Severity::Debug,
             CloseReason::HandshakeTimeout
             | CloseReason::ProtocolError
@@ -211,6 +286,13 @@ impl CloseReason {
             | CloseReason::InvalidCompression
             | CloseReason::MessageTooBig
             | CloseReason::HeartbeatTimeout
+            | CloseReason::RateExceeded
+            | CloseReason::TooManyConnections
+            | CloseReason::ClosedByOperator
+            | CloseReason::TlsFailed
+            | CloseReason::TokenRefused
+            | CloseReason::TokenTimeout
+            | CloseReason::PublishRefused
             | CloseReason::SlowConsumer => Severity::Info,
             CloseReason::MemoryFull | CloseReason::RoomRefused => Severity::Warn,
         }

@@ -5,7 +5,9 @@ use ringmain_proto::ws::deflate::Direction;
 use ringmain_router::PeerId;
 
 use crate::SessionId;
+use crate::access::Expiry;
 use crate::close::CloseReason;
+use crate::limited::Limited;
 use crate::outbox::Outbox;
 use crate::tick::Tick;
 
@@ -29,6 +31,8 @@ pub struct Connection {
     pub unread: Option<Box<Vec<u8>>>,
     /// HTTP that goes out before all else. Boxed, since it is gone after the handshake.
     pub http: Option<Box<Outbox>>,
+    /// How it stands to limits. Boxed, for most have none.
+    pub limited: Option<Box<Limited>>,
     /// Why it is being closed.
     pub reason: Option<CloseReason>,
     /// Not read, and nothing of it published, until there is room for what its messages need.
@@ -40,6 +44,8 @@ pub struct Connection {
     pub finishing: bool,
     /// The socket takes no HTTP until it says so.
     pub http_blocked: bool,
+    /// When what it may do ends, or the wait for its token.
+    pub expiry: Expiry,
     /// When it was accepted, in whole seconds of the shard's time, for the log.
     pub accepted_s: u32,
 }
@@ -83,6 +89,12 @@ pub enum Pause {
     Outgoing(PeerId),
     /// The next turn: this one has restored and compressed as much as it may.
     Turn,
+    /// Until its token is looked at and it is a member of its room.
+    Admission,
+    /// The time at which its rate lets it send more.
+    Rate,
+    /// Its room's rate, or the lender's word on it.
+    Lease,
 }
 
 impl Connection {
@@ -97,11 +109,13 @@ impl Connection {
             inflates: None,
             unread: None,
             http: None,
+            limited: None,
             reason: None,
             pause: None,
             pinged: false,
             finishing: false,
             http_blocked: false,
+            expiry: Expiry::NEVER,
             accepted_s: (now.0 / 1_000) as u32,
         }
     }

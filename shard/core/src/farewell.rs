@@ -47,9 +47,9 @@ impl Farewells {
         }
     }
 
-    /// Tells ends of this severity and above.
-    pub fn tell(&mut self, from: Severity) {
-        self.from = Some(from);
+    /// Tells ends of this severity and above; `None`: nothing.
+    pub fn tell(&mut self, from: Option<Severity>) {
+        self.from = from;
     }
 
     /// Notes an end, made only if it is told.

@@ -2,7 +2,13 @@
 //!
 //! What an operator may set is a field of [`Limits`]; what follows from the design is a constant.
 
+use crate::access::RefusedPublish;
+use crate::blocks::BlockRule;
 use crate::compression::Compression;
+use crate::gcra::Rate;
+use crate::rates::{ConnectionRates, RateAction};
+
+pub use ringmain_router::lease::held::{LEASE_MS, LEASE_WAIT_MS};
 
 /// The most a message may be configured to hold.
 pub const MESSAGE_BYTES_CEILING: usize = 64 * MIB;
@@ -16,6 +22,23 @@ pub const TURN_WRITES_MAX: usize = 256;
 /// Of these, deliveries written while publications still wait to be queued for their members. To
 /// queue one costs a thirtieth of a write, and the write that comes later carries more of them.
 pub const TURN_WRITES_WHILE_FANNING_OUT: usize = 32;
+/// Bytes of a token at most.
+pub const TOKEN_BYTES_MAX: usize = 8 * KIB;
+/// So many bytes of replies are written at once, not at the end of the turn: until then they would have left the
+/// processor's caches, and would come back from memory to be sent. Saves 5% of the CPU time of echoes of 16 KiB.
+pub const REPLIES_BYTES_BEFORE_FLUSH: usize = 32 * KIB;
+/// Waits for a rate to which one turn sees, once their time has come.
+pub const TURN_ALARMS_MAX: usize = 1024;
+/// The longest that a connection waits for its rate before it is looked at again: the rate may have changed.
+pub const RATE_WAIT_MS: u64 = 1_000;
+/// How long a connection waits to be counted by another shard, before it is refused.
+pub const CLAIM_WAIT_MS: u64 = 1_000;
+/// How long a connection that is not let in has to ask, and again to read the answer.
+pub const DENIED_MS: u64 = 1_000;
+/// A connection that breaks limits all the time does so once in this time, as far as it is blocked for it.
+pub const OFFENCE_PAUSE_MS: u64 = 1_000;
+/// Offences that wait to be told to other shards. Those beyond are counted as lost.
+pub const OFFENCES_WAITING_MAX: usize = 1024;
 /// Connections that one turn goes on reading after they were paused.
 pub const TURN_RESUMES_MAX: usize = 64;
 /// Deadlines that one turn sees to.
@@ -26,6 +49,12 @@ pub const PING_FLUSH_LOOK_MS: u64 = 1_000;
 pub const TURN_DRAINS_MAX: usize = 512;
 /// At least this lies between two slices of a drain.
 pub const DRAIN_SLICE_MS: u64 = 20;
+/// Orders of an operator that wait for the one before them. Those beyond are refused.
+pub const ORDERS_WAITING_MAX: usize = 64;
+/// Places of connections that one turn looks at for an order.
+pub const TURN_ORDER_PLACES_MAX: u32 = 4096;
+/// Connections that one turn closes for an order.
+pub const TURN_ORDER_CLOSES_MAX: u64 = 512;
 /// Rooms to which one turn gives new settings.
 pub const TURN_ROOMS_CONFIGURED_MAX: u32 = 128;
 /// Largest holders closed in one turn when memory runs out.
@@ -42,6 +71,9 @@ pub const OUTGOING_FRAMES_MAX: usize = 256;
 /// How long publications wait for another shard's lane that takes nothing, before they are dropped
 /// and counted.
 pub const OUTGOING_WAIT_MS: u64 = 1_000;
+/// For how long the lane to other nodes may take nothing before publishers are not held back for its sake any more: then
+/// the oldest frames make room, and are counted. Members here do not wait for others.
+pub const LINK_WAIT_MS: u64 = 100;
 
 /// How long a message that came by HTTP waits for its room's home, for the room, or for a shard that it goes to,
 /// before it is refused.
@@ -107,12 +139,28 @@ pub struct Limits {
     pub pong_wait_ms: u64,
     /// How long the peer has to answer a close frame.
     pub close_handshake_ms: u64,
+    /// What becomes of messages that their senders may not publish.
+    pub refused_publish: RefusedPublish,
     /// How long a connection may live, less up to a tenth; 0 for ever.
     pub lifetime_ms: u64,
     /// What outboxes, unfinished messages and lanes of this shard may hold together.
     pub memory_bytes_max: usize,
     /// How messages are compressed, with clients that offer it; `None`: not at all.
     pub compression: Option<Compression>,
+    /// How much each connection may send.
+    pub connection_rates: ConnectionRates,
+    /// What becomes of messages beyond a rate.
+    pub rate_action: RateAction,
+    /// Messages that one address may publish by HTTP, on the whole node.
+    pub address_rate: Option<Rate>,
+    /// Connections that one address may have on the node, or an IPv6 network of 64 bits; 0 for any number.
+    pub connections_per_address: u32,
+    /// Connections that one user may have on the node; 0 for any number.
+    pub connections_per_user: u32,
+    /// Connections that one user may have on all nodes of the cluster; 0 for any number.
+    pub connections_per_user_cluster: u32,
+    /// Who is blocked for breaking limits; `None`: nobody.
+    pub block: Option<BlockRule>,
 }
 
 impl Default for Limits {
@@ -127,14 +175,34 @@ impl Default for Limits {
             heartbeat_ms: 25_000,
             pong_wait_ms: 10_000,
             close_handshake_ms: 5_000,
+            refused_publish: RefusedPublish::Close,
             lifetime_ms: 0,
             memory_bytes_max: 256 * MIB,
             compression: None,
+            connection_rates: ConnectionRates::default(),
+            rate_action: RateAction::Refuse,
+            address_rate: None,
+            connections_per_address: 0,
+            connections_per_user: 0,
+            connections_per_user_cluster: 0,
+            block: None,
         }
     }
 }
 
 impl Limits {
+    /// Whether connections are counted by their address.
+    pub fn counts_addresses(&self) -> bool {
+        self.connections_per_address > 0 || self.block.is_some()
+    }
+
+    /// Whether connections are counted by their user.
+    pub fn counts_users(&self) -> bool {
+        self.connections_per_user > 0
+            || self.connections_per_user_cluster > 0
+            || self.block.is_some()
+    }
+
     /// The soft bound of an outbox: one message of the largest size is never slow by itself.
     pub fn outbox_soft(&self) -> usize {
         self.outbox_soft_bytes.max(self.message_bytes_max)
@@ -150,7 +218,7 @@ const _: () = {
     assert!(TURN_FRAMES_MAX <= LANE_DATA_FRAMES_MAX && TURN_FRAMES_MAX <= LANE_CONTROL_FRAMES_MAX);
     assert!(ROOM_SLICE_DELIVERIES <= TURN_DELIVERIES_MAX);
     assert!(TURN_WRITES_WHILE_FANNING_OUT <= TURN_WRITES_MAX);
-    assert!(OUTGOING_FRAMES_MAX <= LANE_DATA_FRAMES_MAX);
+    assert!(OUTGOING_FRAMES_MAX <= LANE_DATA_FRAMES_MAX && LINK_WAIT_MS < OUTGOING_WAIT_MS);
     // A lane holds at least the largest message, and an outbox counts its bytes in 32 bits.
     assert!(MESSAGE_BYTES_CEILING <= LANE_DATA_BYTES_MAX);
     assert!(4 * MESSAGE_BYTES_CEILING < u32::MAX as usize);

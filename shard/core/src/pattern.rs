@@ -30,6 +30,11 @@ impl Pattern {
         }
     }
 
+    /// What matches every name.
+    pub fn any() -> Self {
+        Pattern("*".to_owned())
+    }
+
     /// The text that it was made of.
     pub fn as_str(&self) -> &str {
         &self.0

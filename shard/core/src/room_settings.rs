@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use ringmain_router::RoomName;
+use ringmain_router::cluster::RoomRates;
 
+use crate::gcra::Rate;
 use crate::pattern::Pattern;
 
 /// Patterns that a node may have. Each is held against a room's name once, when a shard makes the room.
@@ -31,6 +33,8 @@ pub struct RoomSettings {
     pub queue_bytes_max: usize,
     /// With [`SlowConsumer::DropOldest`]: messages that may wait for such a member.
     pub queue_messages_max: usize,
+    /// Messages that the room takes, from all its publishers together.
+    pub message_rate: Option<Rate>,
 }
 
 impl Default for RoomSettings {
@@ -39,6 +43,7 @@ impl Default for RoomSettings {
             slow_consumer: SlowConsumer::Disconnect,
             queue_bytes_max: 256 * 1024,
             queue_messages_max: 1_000,
+            message_rate: None,
         }
     }
 }
@@ -60,6 +65,13 @@ impl RoomPolicies {
         }
     }
 
+    /// Whether any room has a rate.
+    pub fn have_rates(&self) -> bool {
+        let all = self.entries.iter().map(|(_, settings)| settings);
+        all.chain([&self.default])
+            .any(|settings| settings.message_rate.is_some())
+    }
+
     /// The settings of one room.
     pub fn of(&self, name: &RoomName) -> &RoomSettings {
         let name = name.as_str();
@@ -67,6 +79,12 @@ impl RoomPolicies {
             .iter()
             .find(|(pattern, _)| pattern.matches(name))
             .map_or(&self.default, |(_, settings)| settings)
+    }
+}
+
+impl RoomRates for RoomPolicies {
+    fn rate(&self, room: &RoomName) -> Option<Rate> {
+        self.of(room).message_rate
     }
 }
 

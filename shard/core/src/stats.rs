@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::close::{CloseReason, Severity};
 use crate::histogram::Histogram;
+use crate::rates::RateLimit;
+use crate::refused_token::RefusedToken;
 use crate::shard::Refusal;
 
 /// A number that its one writer changes by a plain load and store.
@@ -44,17 +46,20 @@ pub enum DropReason {
     DropOldest,
     /// The consumer was slow, and its room has it that only the newest message waits.
     KeepLatest,
+    /// The sender may not publish in its room.
+    NotPermitted,
 }
 
 impl DropReason {
     /// All names, in the order of their numbers.
-    pub const NAMES: [(&'static str, DropReason); 6] = [
+    pub const NAMES: [(&'static str, DropReason); 7] = [
         ("lane_full", DropReason::LaneFull),
         ("slow_consumer", DropReason::SlowConsumer),
         ("memory_full", DropReason::MemoryFull),
         ("peer_gone", DropReason::PeerGone),
         ("drop_oldest", DropReason::DropOldest),
         ("keep_latest", DropReason::KeepLatest),
+        ("not_permitted", DropReason::NotPermitted),
     ];
 }
 
@@ -137,6 +142,33 @@ pub struct Metric {
     pub kind: MetricKind,
 }
 
+/// How TLS handshakes have ended. The names are the metrics' labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum TlsHandshake {
+    /// Whole, with a signature.
+    Full,
+    /// Resumed by a ticket: without one.
+    Resumed,
+    /// One side could not go on; the log says why.
+    Failed,
+    /// The peer spoke plain HTTP.
+    PlainHttp,
+    /// The connection ended before it was done: by the peer, or for want of time.
+    Unfinished,
+}
+
+impl TlsHandshake {
+    /// All names, in the order of their numbers.
+    pub const NAMES: [(&'static str, TlsHandshake); 5] = [
+        ("full", TlsHandshake::Full),
+        ("resumed", TlsHandshake::Resumed),
+        ("failed", TlsHandshake::Failed),
+        ("plain_http", TlsHandshake::PlainHttp),
+        ("unfinished", TlsHandshake::Unfinished),
+    ];
+}
+
 macro_rules! shard_stats {
     ($($kind:ident $field:ident $help:literal;)*) => {
         /// The numbers of one shard.
@@ -147,10 +179,16 @@ macro_rules! shard_stats {
             pub drops: [Cell64; DropReason::NAMES.len()],
             /// Connections ended, by [`CloseReason`].
             pub closes: [Cell64; CloseReason::CATALOGUE.len()],
-            /// Connections answered with 503 at accept, by [`Refusal`].
+            /// TLS handshakes ended, by [`TlsHandshake`].
+            pub tls_handshakes: [Cell64; TlsHandshake::NAMES.len()],
+            /// Connections that were not let in, by [`Refusal`].
             pub refusals: [Cell64; Refusal::NAMES.len()],
             /// Requests answered with an error, by [`RefusedStatus`].
             pub refused_requests: [Cell64; RefusedStatus::COUNT],
+            /// Tokens that were refused, of requests and first messages, by [`RefusedToken`].
+            pub tokens_refused: [Cell64; RefusedToken::NAMES.len()],
+            /// What was beyond a rate, by [`RateLimit`].
+            pub rates_exceeded: [Cell64; RateLimit::NAMES.len()],
             /// Lines about closes that the log's rate limit withheld, by [`CloseReason`].
             pub closes_withheld: [Cell64; CloseReason::CATALOGUE.len()],
             /// Lines about refused connections that it withheld, by [`Refusal`].
@@ -183,8 +221,11 @@ shard_stats! {
     Gauge rooms "Rooms with members or publishers on this shard";
     Gauge rooms_home "Rooms whose home is this shard";
     Gauge members "Members of rooms on this shard";
-    Gauge memory_bytes "Bytes in outboxes, unfinished messages and the shard's data lane";
+    Gauge memory_bytes "Bytes in outboxes, unfinished messages and TLS records, and the shard's data lane";
+    Gauge subjects_kept "Addresses and users with connections, of those that this shard keeps count of";
     Gauge listening "Whether the shard accepts connections: 1 until it is drained";
+    Gauge tls_connections "Open connections that speak TLS";
+    Gauge tls_handshaking "TLS handshakes under way";
     Counter accepted "Connections accepted";
     Counter messages_in "Messages received";
     Counter messages_out "Messages queued for delivery to a connection";
@@ -201,6 +242,12 @@ shard_stats! {
     Counter publishers_paused "Times a connection was not read for want of room downstream";
     Counter http_publications "Messages that HTTP requests have published";
     Counter http_publications_refused "Messages of HTTP requests that found no room for a second, answered with 503";
+    Counter messages_over_rate "Messages received and dropped, since they were beyond a rate";
+    Counter offences "Limits broken, as the subjects' keeper counts them for its block list";
+    Counter offences_lost "Limits broken that went unpunished, for want of room";
+    Counter blocks "Times an address or a user was blocked";
+    Counter orders_refused "Orders of an operator to close a user's connections that came when too many waited";
+    Counter proxy_headers_refused "Connections of trusted proxies that did not begin with a PROXY header, answered with 400";
     Counter origins_refused "Requests refused for their Origin header";
     Counter deflated_messages "Messages compressed; a publication counts once for all members that share it";
     Counter deflated_bytes_in "Bytes of these messages before compression";
@@ -224,6 +271,11 @@ impl ShardStats {
         if let Some((reason, messages)) = dropped {
             self.dropped(reason, messages);
         }
+    }
+
+    /// Counts a refused token. Only the owning shard may.
+    pub fn token_refused(&self, reason: RefusedToken) {
+        self.tokens_refused[reason as usize].add(1);
     }
 
     /// Counts an ended connection. Only the owning shard may.

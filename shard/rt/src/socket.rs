@@ -33,14 +33,16 @@ impl Socket {
     }
 
     /// Waits until there is something to read, the end included.
-    pub async fn readable(&self) -> io::Result<()> {
+    ///
+    /// The runtime's own future: every idle connection has one, and another around it would be larger.
+    pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
         // Not relaxed: on epoll a relaxed wait never clears the readiness, and spins.
-        self.pollable.readable(false).await
+        self.pollable.readable(false)
     }
 
     /// Waits until bytes can be written, or the socket has failed.
-    pub async fn writable(&self) -> io::Result<()> {
-        self.pollable.writable(false).await
+    pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
+        self.pollable.writable(false)
     }
 
     /// The descriptor, valid in this thread while the socket lives.

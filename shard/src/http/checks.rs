@@ -6,15 +6,13 @@ use http::{Request, StatusCode};
 
 use super::cors::Cors;
 use super::routes::{self, Asked, Plain, Resource};
+use crate::gate::{self, Admitted};
 use crate::origin::{Admission, OriginRefusal};
 use crate::shell::Shell;
 
 /// Checks a request. What the page that sent it may read of the answer is known as soon as its origin is; later
 /// refusals can be read by it too.
-pub fn check<B>(
-    shell: &Shell,
-    request: &Request<B>,
-) -> Result<(Cors, Result<Asked, Plain>), Plain> {
+pub async fn check<B>(shell: &Shell, request: &Request<B>) -> Result<(Cors, Checked), Plain> {
     let resource = routes::resource(request)?;
     let mut cors = Cors::default();
     if !matches!(resource, Resource::Root) {
@@ -23,10 +21,27 @@ pub fn check<B>(
             cors = Cors::new(request.headers(), admission);
         }
     }
-    let asked = routes::asked(request, resource);
-    // Here follow the token, and what it allows on the room that is asked for. A preflight carries none.
-    Ok((cors, asked))
+    let checked = match routes::asked(request, resource) {
+        Ok(asked) => {
+            if shell.policy().auth.is_configured() {
+                shell.may_look_at_token().await;
+            }
+            let admitted = gate::admit(shell, request, &asked);
+            if let Ok(Admitted {
+                user: Some(user), ..
+            }) = &admitted
+            {
+                tracing::debug!(user, path = request.uri().path(), "admitted");
+            }
+            admitted.map(|admitted| (asked, admitted))
+        }
+        Err(plain) => Err(plain),
+    };
+    Ok((cors, checked))
 }
+
+/// What a request asks for and may do, or the answer that refuses it.
+pub type Checked = Result<(Asked, Admitted), Plain>;
 
 /// How much of a refused header is shown.
 const SHOWN_BYTES_MAX: usize = 200;

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use ringmain_core::Compression;
 use ringmain_proto::ws::deflate::{self, Agreement};
 
-use super::routes::Plain;
+use super::routes::{LAST, Plain};
 
 /// Answers the offers of a handshake (RFC 7692, section 5); `None`: without compression.
 ///
@@ -21,5 +21,5 @@ pub fn negotiate(
     let values = headers.get_all(SEC_WEBSOCKET_EXTENSIONS);
     let values = values.iter().map(HeaderValue::as_bytes);
     deflate::negotiate(values, &compression.rules)
-        .map_err(|error| Plain::new(StatusCode::BAD_REQUEST, format!("{error}\n")))
+        .map_err(|error| Plain::new(StatusCode::BAD_REQUEST, format!("{error}\n")).with(LAST))
 }

@@ -23,11 +23,9 @@ pub struct Finish {
 }
 
 impl Exchanges {
-    /// A connection begins to speak HTTP.
+    /// A connection begins to speak HTTP, or TLS before that.
     pub fn begin(&self, conn: ConnId) -> Rc<Finish> {
-        let finish = Rc::new(Finish::default());
-        self.0.borrow_mut().insert(conn, finish.clone());
-        finish
+        self.0.borrow_mut().entry(conn).or_default().clone()
     }
 
     /// It speaks it no more.

@@ -7,11 +7,12 @@
 mod checks;
 mod compression;
 mod cors;
+pub mod credentials;
 mod events;
 mod finish;
 mod pipe;
 mod publish;
-mod routes;
+pub mod routes;
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -26,16 +27,18 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{Request, Response};
-use ringmain_core::{ConnId, Input, Target, Verdict};
+use ringmain_core::{Access, ConnId, Input, Target, Verdict};
 use ringmain_proto::ws::deflate::Agreement;
 use ringmain_proto::ws::handshake::Accept;
-use ringmain_rt::Socket;
 
+use crate::admission;
 use crate::shell::{Reading, Shell};
+use crate::transport::Transport;
 pub use finish::Exchanges;
 use finish::Finish;
 use pipe::Pipe;
-use routes::{Asked, Plain};
+use routes::Asked;
+pub use routes::Plain;
 
 /// What came of a connection's HTTP.
 pub enum Outcome {
@@ -77,6 +80,8 @@ struct Join {
     target: Target,
     /// The compression that the handshake agreed on.
     compression: Option<Agreement>,
+    /// What it may do.
+    access: Access,
     /// The head of an event stream's response, to be sent when it is granted.
     stream_head: Option<Bytes>,
 }
@@ -92,7 +97,7 @@ enum Step {
 }
 
 /// Serves requests until one upgrades the connection or makes it an event stream, or the last is answered.
-pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> Outcome {
+pub async fn exchange(shell: &Rc<Shell>, transport: &Rc<Transport>, conn: ConnId) -> Outcome {
     let pipe = Pipe::default();
     let exchange = Rc::new(Exchange {
         finish: shell.exchanges().begin(conn),
@@ -133,7 +138,7 @@ pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> O
             if pipe.has_received() || pipe.is_at_end() && exchange.is_serving.get() {
                 return Poll::Pending;
             }
-            let wait = readable.get_or_insert_with(|| Box::pin(socket.readable()));
+            let wait = readable.get_or_insert_with(|| Box::pin(transport.socket().readable()));
             wait.as_mut().poll(context).map(|_| Step::Readable)
         })
         .await;
@@ -162,7 +167,7 @@ pub async fn exchange(shell: &Rc<Shell>, socket: &Rc<Socket>, conn: ConnId) -> O
             }
             Step::Readable => {
                 readable = None;
-                let reading = shell.receive(socket, |bytes| {
+                let reading = shell.receive(conn, transport, |bytes| {
                     pipe.received(bytes);
                     exchange.finish.received();
                     Reading::Open
@@ -198,12 +203,16 @@ fn respond(shell: &Shell, conn: ConnId, bytes: Bytes) {
 /// Hands a join in, and notes what compression it has got. Returns the head of the stream's response, if it is for one.
 fn ask(shell: &Shell, conn: ConnId, exchange: &Exchange, join: Join) -> Option<Bytes> {
     shell.turn(|core, now| {
+        if let Access::Awaited { .. } = join.access {
+            shell.await_token(conn, join.target.clone());
+        }
         let compression = join.compression.map(|wanted| core.affordable(wanted));
         exchange.compression.set(compression);
         let upgrade = Input::Upgrade {
             conn,
             target: join.target,
             compression,
+            access: join.access,
         };
         core.handle(now, upgrade);
     });
@@ -256,15 +265,22 @@ async fn serve(
         }
         plain.respond()
     };
-    let (cors, asked) = match checks::check(shell, &request) {
+    let (cors, checked) = match checks::check(shell, &request).await {
         Ok(checked) => checked,
         Err(plain) => return respond(plain),
+    };
+    let (asked, access) = match checked {
+        Ok((asked, admitted)) => {
+            let counted = admission::count(shell, conn, &request, &asked, &admitted).await;
+            (counted.map(|()| asked), admitted.access)
+        }
+        Err(plain) => (Err(plain), Access::default()),
     };
     let mut methods = None;
     let answer = match asked {
         Ok(Asked::Root) => Err(routes::root()),
         Ok(Asked::Upgrade(target, accept)) => {
-            upgrade(exchange, shell, &request, target, &accept).await
+            upgrade(exchange, shell, &request, target, &accept, access).await
         }
         Ok(Asked::Events(room)) => {
             let head = events::response_head(|headers| cors.dress(headers, None));
@@ -272,12 +288,13 @@ async fn serve(
             let join = Join {
                 target: Target::Events { room },
                 compression: None,
+                access,
                 stream_head: Some(head),
             };
             joined(exchange, join).await;
             Err(routes::collision())
         }
-        Ok(Asked::EventsHead) => Ok(events::head_only()),
+        Ok(Asked::EventsHead(_)) => Ok(events::head_only()),
         Ok(Asked::Publish(room)) => publish::publish(shell, conn, room, request).await,
         Ok(Asked::Methods(all)) => {
             methods = Some(all);
@@ -297,6 +314,7 @@ async fn upgrade<B>(
     request: &Request<B>,
     target: Target,
     accept: &Accept,
+    access: Access,
 ) -> Result<Answer, Plain> {
     let policy = shell.policy();
     let compression =
@@ -304,12 +322,20 @@ async fn upgrade<B>(
     let join = Join {
         target,
         compression,
+        access,
         stream_head: None,
     };
     let verdict = joined(exchange, join).await;
     exchange.upgraded.set(verdict == Verdict::Granted);
     let compression = exchange.compression.get();
-    Ok(routes::upgrade_answer(verdict, accept, compression))
+    let mut answer = routes::upgrade_answer(verdict, accept, compression);
+    if let Some(subprotocol) = credentials::subprotocol(request.headers())
+        && verdict == Verdict::Granted
+    {
+        let name = http::header::SEC_WEBSOCKET_PROTOCOL;
+        answer.headers_mut().insert(name, subprotocol);
+    }
+    Ok(answer)
 }
 
 /// Lets the connection's task ask for a membership, and waits for what comes of it.

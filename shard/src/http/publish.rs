@@ -5,11 +5,12 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use ringmain_core::{ConnId, Input, Verdict};
+use ringmain_core::{ConnId, Input, RateLimit, Verdict};
 use ringmain_router::{PayloadKind, Publication, RoomName};
 
 use super::Answer;
 use super::routes::{self, Plain};
+use crate::admission;
 use crate::shell::Shell;
 
 /// The connection ends with the answer: what is left of the body is not read.
@@ -26,6 +27,7 @@ pub async fn publish(
     request: Request<Incoming>,
 ) -> Result<Answer, Plain> {
     let kind = payload_kind(request.headers())?;
+    let from = admission::publisher(shell, conn, request.headers());
     let payload = receive_body(shell, conn, request.into_body()).await?;
     if kind == PayloadKind::Text
         && let Err(error) = std::str::from_utf8(&payload)
@@ -45,7 +47,7 @@ pub async fn publish(
         began: None,
     };
     let name = room.clone();
-    shell.publish(conn, room, publication);
+    shell.publish(conn, room, publication, from);
     match shell.verdict(conn).await {
         Some(Verdict::Published) => {
             let id = shell.publication_id();
@@ -53,7 +55,17 @@ pub async fn publish(
             Ok(accepted(&id))
         }
         Some(Verdict::NameCollision) => Err(routes::collision()),
-        Some(Verdict::Busy | Verdict::Granted) => {
+        Some(Verdict::TooFast { limit, retry_s }) => {
+            let whose = match limit {
+                RateLimit::AddressMessages => "this address publishes",
+                _ => "the room takes",
+            };
+            let body = format!(
+                "{whose} no more messages at present, for its rate; nothing was sent: try again in {retry_s} s\n"
+            );
+            Err(Plain::new(StatusCode::TOO_MANY_REQUESTS, body).retry_after(retry_s))
+        }
+        Some(Verdict::Busy | Verdict::Granted | Verdict::Counted | Verdict::Refused { .. }) => {
             let body = "the room, or a shard with members of it, takes no more messages at present; nothing was sent: try again\n";
             Err(Plain::new(StatusCode::SERVICE_UNAVAILABLE, body).with(&[("retry-after", "1")]))
         }

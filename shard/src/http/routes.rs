@@ -29,6 +29,8 @@ pub struct Plain {
     headers: &'static [(&'static str, &'static str)],
     /// The methods that there are.
     allow: Option<&'static str>,
+    /// When to come again.
+    retry_s: Option<u32>,
 }
 
 impl Plain {
@@ -39,6 +41,7 @@ impl Plain {
             body: body.into(),
             headers: &[],
             allow: None,
+            retry_s: None,
         }
     }
 
@@ -57,6 +60,14 @@ impl Plain {
         Plain { headers, ..self }
     }
 
+    /// The same with the advice to come again after so many seconds.
+    pub fn retry_after(self, seconds: u32) -> Self {
+        Plain {
+            retry_s: Some(seconds),
+            ..self
+        }
+    }
+
     /// The response.
     pub fn respond(self) -> Answer {
         let mut response = Response::new(Full::from(self.body));
@@ -69,6 +80,10 @@ impl Plain {
                 HeaderName::from_static(name),
                 HeaderValue::from_static(value),
             );
+        }
+        if let Some(seconds) = self.retry_s {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -99,7 +114,7 @@ pub enum Asked {
     /// An event stream of the room.
     Events(RoomName),
     /// What that would begin with.
-    EventsHead,
+    EventsHead(RoomName),
     /// To publish the body to the room.
     Publish(RoomName),
     /// Which of these methods there are.
@@ -168,9 +183,9 @@ pub fn asked<B>(request: &Request<B>, resource: Resource) -> Result<Asked, Plain
             events::check_accept(request.headers())?;
             Ok(Asked::Events(room))
         }
-        (Resource::Events(_), &Method::HEAD) => {
+        (Resource::Events(room), &Method::HEAD) => {
             events::check_accept(request.headers())?;
-            Ok(Asked::EventsHead)
+            Ok(Asked::EventsHead(room))
         }
         (Resource::Messages(room), &Method::POST) => Ok(Asked::Publish(room)),
         (Resource::Events(_) | Resource::Messages(_), &Method::OPTIONS) => {
@@ -228,10 +243,13 @@ fn self_parameter(query: &str) -> Result<bool, Plain> {
     }
 }
 
+/// The connection ends with the answer. It is counted for a client, and another request might be another's.
+pub const LAST: &[(&str, &str)] = &[("connection", "close")];
+
 /// The answer to a join whose room's name collides with another's.
 pub fn collision() -> Plain {
     let body = "the room's name collides with another's; choose another name\n";
-    Plain::new(StatusCode::CONFLICT, body)
+    Plain::new(StatusCode::CONFLICT, body).with(LAST)
 }
 
 /// The answer to an upgrade whose verdict is there.

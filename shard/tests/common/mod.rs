@@ -24,12 +24,15 @@ pub fn backends() -> [Backend; 2] {
 
 pub fn config(backend: Backend, shards: usize) -> NodeConfig {
     NodeConfig {
+        name: "test.00000000".to_owned(),
         listen: "127.0.0.1:0".parse().unwrap(),
+        tls_listen: None,
         backlog: 1024,
         cpus: vec![None; shards],
         backend,
         policy: policy(Limits::default()),
         descriptors_max: 1024,
+        linked: false,
         room_secret: RoomKey::new([3; 16]),
     }
 }
@@ -68,8 +71,8 @@ pub enum Got {
     End,
 }
 
-pub struct Client {
-    pub stream: TcpStream,
+pub struct Client<S = TcpStream> {
+    pub stream: S,
     parser: Parser,
     received: Vec<u8>,
 }
@@ -106,9 +109,11 @@ impl Client {
         stream.write_all(&bytes).unwrap();
         Self::upgraded(stream)
     }
+}
 
+impl<S: Read + Write> Client<S> {
     /// Takes the answer to a request that was sent.
-    pub fn upgraded(mut stream: TcpStream) -> Self {
+    pub fn upgraded(mut stream: S) -> Self {
         let mut received = Vec::new();
         loop {
             match check_response(&received, KEY) {
@@ -204,4 +209,17 @@ pub fn read_to_end(stream: &mut TcpStream) -> String {
         Err(error) => panic!("the server does not close: {error}"),
     }
     String::from_utf8(text).unwrap()
+}
+
+/// The head of the answer to a request that was sent, without a byte of what follows.
+pub fn head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        match stream.read(&mut byte) {
+            Ok(1) => head.push(byte[0]),
+            _ => break,
+        }
+    }
+    String::from_utf8(head).unwrap()
 }

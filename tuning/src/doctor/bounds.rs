@@ -12,6 +12,9 @@ use crate::value::UNLIMITED;
 /// Of the free memory, what connections may take: the rest is for messages and for other programs.
 const MEMORY_SHARE: (u64, u64) = (9, 10);
 
+/// Descriptors that each shard adds to a table that all share: its ring, its doorbell's two ends, its listener.
+const SHARED_FOR_EACH: u64 = 4;
+
 /// A limit, in connections.
 #[derive(Clone, Debug, Serialize)]
 pub struct Bound {
@@ -66,24 +69,25 @@ fn descriptors(facts: &Facts, engine: &Engine, connections: u64) -> Option<Bound
     let limit = facts
         .number("nofile")?
         .min(facts.number("fs.nr_open").unwrap_or(UNLIMITED));
-    let each = limit.saturating_sub(engine.descriptors_reserved);
-    let (allowed, how) = if engine.private_tables {
+    let how = if engine.private_tables {
         let shards = grouped(engine.shards);
-        let how = format!("{} a table, one a shard, {shards} shards", grouped(limit));
-        (each.saturating_mul(engine.shards), how)
+        format!("{} a table, one a shard, {shards} shards", grouped(limit))
     } else {
-        let how = format!(
+        format!(
             "{} in one table: the system refuses a table a shard",
             grouped(limit)
-        );
-        (each, how)
+        )
     };
+    let allowed = allowed(limit, engine, engine.shards);
     let wanted = (Setting::find("nofile")?.value)(&facts.target(connections));
     let mut change = vec![format!(
         "raise the limit: LimitNOFILE={wanted} in the unit, `--ulimit nofile={wanted}:{wanted}` for a container; for logins `ringmain tune apply` writes /etc/security/limits.d"
     )];
-    let shards = connections.div_ceil(each.max(1));
-    if engine.private_tables && shards <= engine.shards_max {
+    let enough = |&shards: &u64| self::allowed(limit, engine, shards) >= connections;
+    let more = engine.shards + 1..=engine.shards_max;
+    if engine.private_tables
+        && let Some(shards) = more.into_iter().find(enough)
+    {
         change.push(format!("or have more shards: ringmain --shards {shards}"));
     }
     Some(Bound {
@@ -92,6 +96,18 @@ fn descriptors(facts: &Facts, engine: &Engine, connections: u64) -> Option<Bound
         found: how,
         change,
     })
+}
+
+/// Connections that so many shards have descriptors for. A table holds what rings each shard, and one that all share the
+/// shards' rings, doorbells and listeners, too.
+fn allowed(limit: u64, engine: &Engine, shards: u64) -> u64 {
+    let (share, for_shards) = if engine.private_tables {
+        (limit, shards)
+    } else {
+        (limit / shards.max(1), SHARED_FOR_EACH * shards)
+    };
+    let each = share.saturating_sub(engine.descriptors_reserved + for_shards);
+    each.saturating_mul(shards)
 }
 
 fn files(facts: &Facts, connections: u64) -> Option<Bound> {

@@ -25,7 +25,7 @@ pub struct Engine {
     pub io_reason: String,
     /// Whether a thread got a descriptor table of its own when that was tried.
     pub private_tables: bool,
-    /// Descriptors of a table that are not connections.
+    /// Descriptors of a shard's own table that are not for connections, beside one for each shard of the node.
     pub descriptors_reserved: u64,
     /// Connections that it accepts unless it is configured otherwise.
     pub connections_max_default: u64,

@@ -1,9 +1,9 @@
 //! `[[rooms]]`: settings for rooms by the pattern of their names.
 
-use ringmain_core::{Pattern, RoomPolicies, RoomSettings};
+use ringmain_core::{Pattern, Rate, RoomPolicies, RoomSettings};
 use serde::{Deserialize, Deserializer, de};
 
-use super::Section;
+use super::{Limits, Section, limits};
 use crate::config::Settings;
 use crate::config::keys;
 use crate::config::value::{ByteSize, Count, SlowConsumer};
@@ -21,9 +21,13 @@ pub struct Rooms {
     pub queue_bytes_max: Option<ByteSize>,
     /// Messages that may wait for it.
     pub queue_messages_max: Option<Count>,
+    /// Messages a second that the room takes.
+    pub room_message_rate: Option<Count>,
+    /// As many at once.
+    pub room_message_burst: Option<Count>,
 }
 
-fn pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pattern, D::Error> {
+pub(super) fn pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pattern, D::Error> {
     Pattern::new(&String::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
@@ -36,6 +40,8 @@ match = "chat:*"
 slow_consumer = "drop_oldest"
 queue_bytes_max = "64KiB"
 queue_messages_max = 100
+room_message_rate = 200    # as in [limits]; 0: no limit
+room_message_burst = 500
 "#;
 
     fn check(&self) -> Result<(), (&'static str, String)> {
@@ -46,6 +52,16 @@ queue_messages_max = 100
         if let Some(messages) = self.queue_messages_max {
             keys::allows("queue_messages_max", messages.0 as f64)
                 .map_err(|problem| ("queue_messages_max", problem))?;
+        }
+        for (name, number) in [
+            ("room_message_rate", self.room_message_rate),
+            ("room_message_burst", self.room_message_burst),
+        ] {
+            limits::check_number(name, number.map_or(0, |it| it.0))?;
+        }
+        if self.room_message_burst.is_some() && self.room_message_rate.is_none() {
+            let problem = "a burst is a part of its rate: set `room_message_rate` here too";
+            return Err(("room_message_burst", problem.to_owned()));
         }
         Ok(())
     }
@@ -62,7 +78,23 @@ queue_messages_max = 100
         if let Some(messages) = self.queue_messages_max {
             lines.push(format!("queue_messages_max = {messages}"));
         }
+        if let Some(rate) = self.room_message_rate {
+            lines.push(format!("room_message_rate = {rate}"));
+        }
+        if let Some(burst) = self.room_message_burst {
+            lines.push(format!("room_message_burst = {burst}"));
+        }
         lines.join("\n") + "\n"
+    }
+}
+
+impl Rooms {
+    /// The rate of the rooms; a burst is its rate's, not that of another.
+    fn message_rate(&self, all: &Limits) -> Option<Rate> {
+        match self.room_message_rate {
+            Some(rate) => limits::rate(rate.0, self.room_message_burst.map_or(0, |it| it.0)),
+            None => all.room_rate(),
+        }
     }
 }
 
@@ -77,6 +109,7 @@ impl Settings {
                     .queue_messages_max
                     .unwrap_or(self.queue_messages_max)
                     .0 as usize,
+                message_rate: entry.message_rate(&self.sections.limits),
             };
             (entry.pattern.clone(), settings)
         });
@@ -84,6 +117,7 @@ impl Settings {
             slow_consumer: self.slow_consumer.0,
             queue_bytes_max: self.queue_bytes(None),
             queue_messages_max: self.queue_messages_max.0 as usize,
+            message_rate: self.sections.limits.room_rate(),
         };
         RoomPolicies::new(entries.collect(), default)
     }

@@ -10,6 +10,8 @@ from contextlib import ExitStack
 import pytest
 from websockets.sync.client import connect
 
+from support.broker import older_server
+from support.cluster import Cluster
 from support.engine import Engine, binary
 
 BACKENDS = os.environ.get("RINGMAIN_BACKENDS", "uring,epoll").split(",")
@@ -49,6 +51,15 @@ def start_engine(backend):
     yield start
     for engine in engines:
         engine.stop()
+
+
+@pytest.fixture
+def cluster(request):
+    """A cluster of which nothing runs yet. Its parameter, if it has one, says with which NATS server."""
+    server = older_server() if getattr(request, "param", "current") == "older" else None
+    cluster = Cluster(server)
+    yield cluster
+    cluster.stop()
 
 
 @pytest.fixture

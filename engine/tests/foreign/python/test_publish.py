@@ -203,12 +203,15 @@ def test_an_idle_connection_is_kept_as_long_as_it_is_said(start_engine):
     with Raw(engine) as raw:
         raw.send(request("idle", b"x"))
         assert raw.response().status == 202
-        time.sleep(1)  # Longer than a handshake may take: that time is over with the answer.
+        # Longer than a handshake may take, as one that says nothing finds out: that time is over with the answer.
+        with Raw(engine) as silent:
+            silent.expect_bad_request()
         raw.send(request("idle", b"x"))
         assert raw.response().status == 202
         begin = time.monotonic()
         raw.expect_end()
         assert 1.5 < time.monotonic() - begin < 5
+    assert engine.metrics().sum(METRICS["closes"], reason="handshake_timeout") == 1
     until(lambda: engine.metrics().sum(METRICS["closes"], reason="request_done") == 1, "it ended well")
 
 

@@ -54,6 +54,9 @@ fn verdict(report: &Report) -> Markup {
         } @else {
             p.verdict.bad { strong { "FAILED" } ": " (faults.join(", ")) "." }
         }
+        @if let Some(words) = words::interrupted(report) {
+            div.verdict.doubtful { strong { "INTERRUPTED" } ": " (words) "." }
+        }
         @if !report.valid {
             div.verdict.doubtful {
                 strong { "INVALID" } ": these are not the target’s figures."
@@ -83,10 +86,15 @@ fn key_figures(report: &Report) -> Markup {
         tiles.push(("handshake p99", time(handshake.p99), more));
     }
     tiles.extend(target_tiles(report));
+    let when = match (report.handshakes_busy_share, &report.storm) {
+        (Some(_), None) => ", while connecting",
+        (Some(_), Some(_)) => ", while they came back",
+        (None, _) => "",
+    };
     tiles.push((
         "load generator",
-        percent(report.busy_share),
-        "its busiest thread’s share of a core".to_owned(),
+        percent(report.handshakes_busy_share.unwrap_or(report.busy_share)),
+        format!("its busiest thread’s share of a core{when}"),
     ));
     html! {
         section.tiles {

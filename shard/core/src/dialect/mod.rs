@@ -5,6 +5,7 @@
 //! messages. A publication is encoded once for each [`Encoding`] among a room's members, not once a
 //! member; an encoding may put several frames on the wire.
 
+mod awaiting;
 mod echo;
 pub mod events;
 mod raw;
@@ -12,10 +13,12 @@ mod raw;
 use ringmain_proto::ws::{MessageKind, Opcode, Payload};
 use ringmain_router::{PayloadKind, Publication, RoomName};
 
+use crate::access::Access;
 use crate::close::CloseReason;
 use crate::encoded::Encoded;
 use crate::memory::Meter;
 
+pub use awaiting::Awaiting;
 pub use echo::Echo;
 pub use events::Events;
 pub use raw::Raw;
@@ -26,6 +29,13 @@ pub trait Actions {
     fn reply(&mut self, opcode: Opcode, payload: Payload<'_>);
     /// Publishes to the session's room; to the session itself only if `to_self`.
     fn publish(&mut self, kind: PayloadKind, payload: Payload<'_>, to_self: bool);
+    /// Says that the session's client has published what it may not.
+    ///
+    /// # Errors
+    /// Unless such messages are dropped.
+    fn refuse_publish(&mut self) -> Result<(), CloseReason>;
+    /// Asks whether this token is taken. Nothing more is received until that is answered.
+    fn ask(&mut self, token: Payload<'_>);
 }
 
 /// One way of speaking to the engine. The state of one session, small and cheap to copy out.
@@ -127,14 +137,22 @@ pub enum DialectState {
     Raw(Raw),
     /// See [`Events`].
     Events(Events),
+    /// See [`Awaiting`].
+    Awaiting(Awaiting),
 }
 
 impl DialectState {
     /// The state that a session starts with.
-    pub fn of(target: &Target) -> Self {
+    pub fn of(target: &Target, access: Access) -> Self {
+        let Access::Granted(pass) = access else {
+            return DialectState::Awaiting(Awaiting::Token);
+        };
         match target {
             Target::Echo => DialectState::Echo(Echo),
-            Target::Raw { to_self, .. } => DialectState::Raw(Raw { to_self: *to_self }),
+            Target::Raw { to_self, .. } => DialectState::Raw(Raw {
+                to_self: *to_self,
+                publishes: pass.publish,
+            }),
             Target::Events { .. } => DialectState::Events(Events),
         }
     }
@@ -151,6 +169,7 @@ impl Dialect for DialectState {
             DialectState::Echo(dialect) => dialect.receive(kind, payload, actions),
             DialectState::Raw(dialect) => dialect.receive(kind, payload, actions),
             DialectState::Events(dialect) => dialect.receive(kind, payload, actions),
+            DialectState::Awaiting(dialect) => dialect.receive(kind, payload, actions),
         }
     }
 
@@ -159,6 +178,7 @@ impl Dialect for DialectState {
             DialectState::Echo(dialect) => dialect.encoding(),
             DialectState::Raw(dialect) => dialect.encoding(),
             DialectState::Events(dialect) => dialect.encoding(),
+            DialectState::Awaiting(dialect) => dialect.encoding(),
         }
     }
 }

@@ -11,6 +11,8 @@ use crate::close::CloseReason;
 pub struct Raw {
     /// The sender gets its own messages too (`?self=1`).
     pub to_self: bool,
+    /// The sender may publish.
+    pub publishes: bool,
 }
 
 impl Dialect for Raw {
@@ -20,6 +22,9 @@ impl Dialect for Raw {
         payload: Payload<'_>,
         actions: &mut impl Actions,
     ) -> Result<(), CloseReason> {
+        if !self.publishes {
+            return actions.refuse_publish();
+        }
         let kind = match kind {
             MessageKind::Text => PayloadKind::Text,
             MessageKind::Binary => PayloadKind::Binary,

@@ -9,8 +9,14 @@ impl ShardCore {
         if self.limits.compression != rules.limits.compression {
             self.codecs.configure(rules.limits.compression);
         }
+        let rates_changed = self.limits.address_rate != rules.limits.address_rate
+            || self.limits.rate_action != rules.limits.rate_action;
         self.limits = rules.limits;
+        if rates_changed {
+            self.wake_at_all_gates();
+        }
         if self.room_policies != rules.rooms {
+            self.rooms_have_rates = rules.rooms.have_rates();
             self.room_policies = rules.rooms;
             self.reconfiguring = Some(0);
         }
@@ -29,5 +35,8 @@ impl ShardCore {
             }
         }
         self.reconfiguring = (stop < end).then_some(stop);
+        if self.reconfiguring.is_none() {
+            self.wake_at_all_gates();
+        }
     }
 }

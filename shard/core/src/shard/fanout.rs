@@ -3,6 +3,7 @@
 use ringmain_proto::ws::deflate::Direction;
 
 use super::ShardCore;
+use super::slow::OutboxBounds;
 use crate::compression::{Codecs, Purpose};
 use crate::connection::Pause;
 use crate::dialect::{Dialect, Encoding};
@@ -11,7 +12,6 @@ use crate::limits::{PROMPT_MEMBERS_MAX, ROOM_SLICE_DELIVERIES, TURN_DELIVERIES_M
 use crate::memory::Meter;
 use crate::room::{FanOut, RoomKey};
 use crate::room_settings::SlowConsumer;
-use crate::session::OutboxState;
 use crate::tick::Tick;
 
 impl ShardCore {
@@ -35,9 +35,9 @@ impl ShardCore {
         let Some(room) = self.rooms.get_mut(key) else {
             return 0;
         };
-        let (soft, hard) = (self.limits.outbox_soft(), self.limits.outbox_hard());
+        let bounds = OutboxBounds::new(now, &self.limits);
         let settings = room.settings;
-        let drops = settings.slow_consumer != SlowConsumer::Disconnect;
+        let dropping = (settings.slow_consumer != SlowConsumer::Disconnect).then_some(&settings);
         let mut left = slots;
         let mut delivered = 0;
         while left > 0
@@ -61,7 +61,9 @@ impl ShardCore {
                     continue;
                 }
                 let encoding = entry.dialect.encoding();
-                if drops && let Some(direction) = &mut entry.deflates {
+                if dropping.is_some()
+                    && let Some(direction) = &mut entry.deflates
+                {
                     // A message may refer to those before it only if none of them can be dropped, now or later.
                     *direction = direction.without_takeover();
                 }
@@ -88,22 +90,10 @@ impl ShardCore {
                         self.bulk.push_back(session);
                     }
                 }
-                if drops {
-                    if entry.flush.blocked || entry.outbox.bytes() > hard {
-                        self.stats.dropped_by_policy(entry.make_room(&settings));
-                        if entry.outbox.bytes() > hard {
-                            self.overflowing.push(session);
-                        }
-                    }
-                    continue;
-                }
-                match entry.watch_outbox(now, soft, hard) {
-                    OutboxState::Known => {}
-                    OutboxState::BecameSlow => {
-                        let at = now.plus(self.limits.outbox_soft_ms);
-                        self.wheel.set_earlier(entry.conn.index, at);
-                    }
-                    OutboxState::Overflowing => self.overflowing.push(session),
+                if bounds.are_passed(entry, dropping.is_some()) {
+                    let (stats, wheel) = (&self.stats, &mut self.wheel);
+                    let overflowing = &mut self.overflowing;
+                    bounds.hold(session, entry, dropping, stats, wheel, overflowing);
                 }
             }
             left -= (reached - fan_out.cursor) as usize;

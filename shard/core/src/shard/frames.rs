@@ -34,14 +34,46 @@ impl ShardCore {
                 self.stats.mesh_control_frames_in.add(1);
                 self.answered(now, room, generation, answer);
             }
+            ShardFrame::Claim { wish, kind } => {
+                self.stats.mesh_control_frames_in.add(1);
+                self.claimed(now, wish, kind);
+            }
+            ShardFrame::Slots { subject, grant } => {
+                self.stats.mesh_control_frames_in.add(1);
+                self.slots_granted(now, subject, grant);
+            }
+            ShardFrame::Offence { subject } => {
+                self.stats.mesh_control_frames_in.add(1);
+                self.punish(now, subject);
+            }
+            ShardFrame::LeaseWanted(request) => {
+                self.stats.mesh_control_frames_in.add(1);
+                self.lease_wanted(now, *request);
+            }
+            ShardFrame::Lease(grant) => {
+                self.stats.mesh_control_frames_in.add(1);
+                self.leased(now, *grant);
+            }
             ShardFrame::Drain { duration_ms, seed } => {
                 self.stats.mesh_control_frames_in.add(1);
                 self.drain(now, duration_ms, seed);
+            }
+            ShardFrame::UserElsewhere { user, connections } => {
+                self.stats.mesh_control_frames_in.add(1);
+                self.cluster_users.told(user, connections);
+            }
+            ShardFrame::Close(order) => {
+                self.stats.mesh_control_frames_in.add(1);
+                self.take_order(now, order);
             }
             ShardFrame::Stop => {
                 self.stats.mesh_control_frames_in.add(1);
                 self.stop(now);
             }
+            // For the cluster's link, which is no shard.
+            ShardFrame::ToCluster { .. }
+            | ShardFrame::Members { .. }
+            | ShardFrame::UserHere { .. } => {}
             // The shell takes the policy up, and hands it in by `Input::Configure`.
             ShardFrame::PolicyChanged => self.stats.mesh_control_frames_in.add(1),
         }
@@ -60,11 +92,13 @@ impl ShardCore {
                 self.tell_interest(now, &mut send);
             }
         }
+        self.tell_quotas(&mut send);
+        self.tell_leases(now, &mut send);
         for index in 0..self.outgoing.len() {
             if self.outgoing[index].frames.is_empty() {
                 continue;
             }
-            let Some(peer) = PeerId::shard(index) else {
+            let Some(peer) = PeerId::at(index) else {
                 continue;
             };
             self.send_publications(now, peer, &mut send);

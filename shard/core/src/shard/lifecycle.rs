@@ -6,11 +6,12 @@ use ringmain_proto::ws::{CloseCode, CloseFrame, Opcode, Payload, ProtocolError};
 
 use super::{Ending, ShardCore, Verdict};
 use crate::ConnId;
+use crate::access::{Access, Expiry};
 use crate::close::CloseReason;
 use crate::connection::Stage;
 use crate::dialect::{DialectState, Target};
 use crate::farewell::Farewell;
-use crate::limits::TURN_EVICTIONS_MAX;
+use crate::limits::{DENIED_MS, TURN_EVICTIONS_MAX};
 use crate::outbox::Outbox;
 use crate::session::{FlushState, Session};
 use crate::stats::DropReason;
@@ -22,6 +23,7 @@ impl ShardCore {
         conn: ConnId,
         target: &Target,
         compression: Option<Agreement>,
+        access: Access,
     ) {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
@@ -32,13 +34,17 @@ impl ShardCore {
             return;
         }
         connection.stage = Stage::Joining;
+        connection.expiry = match access {
+            Access::Granted(pass) => pass.expiry,
+            Access::Awaited { wait_ms } => Expiry::at(self.now.plus(wait_ms)),
+        };
         connection.inflates = compression.map(|agreement| agreement.client);
         if let Some(agreement) = &compression {
             self.codecs.open(conn.index, agreement);
         }
         let session = self.sessions.insert(Session {
             conn,
-            dialect: DialectState::of(target),
+            dialect: DialectState::of(target, access),
             deflates: compression.map(|agreement| agreement.server),
             membership: None,
             outbox: Outbox::default(),
@@ -48,6 +54,8 @@ impl ShardCore {
         connection.session = Some(session);
         self.event_streams += usize::from(matches!(target, Target::Events { .. }));
         match target {
+            // It joins once its token is taken.
+            _ if matches!(access, Access::Awaited { .. }) => self.grant(conn, Verdict::Granted),
             Target::Echo => self.grant(conn, Verdict::Granted),
             Target::Raw { room, .. } | Target::Events { room } => self.join(session, room),
         }
@@ -82,6 +90,11 @@ impl ShardCore {
 
     pub(super) fn http_done(&mut self, now: Tick, conn: ConnId, reason: CloseReason) {
         self.begin_closing(now, conn, reason, false, true);
+        if let Some(connection) = self.connections.get(conn)
+            && connection.limited.as_ref().is_some_and(|it| it.is_denied)
+        {
+            self.wheel.set(conn.index, now.plus(DENIED_MS));
+        }
         if self
             .connections
             .get(conn)
@@ -93,6 +106,17 @@ impl ShardCore {
 
     /// Closes a connection for a reason of ours, after what is queued if the reason leaves time for it.
     pub(super) fn close(&mut self, now: Tick, conn: ConnId, reason: CloseReason, text: &str) {
+        self.close_saying(now, conn, reason, (reason.entry().code, text));
+    }
+
+    /// The same with a code for the close frame.
+    pub(super) fn close_saying(
+        &mut self,
+        now: Tick,
+        conn: ConnId,
+        reason: CloseReason,
+        (code, text): (Option<u16>, &str),
+    ) {
         let Some(connection) = self.connections.get(conn) else {
             return;
         };
@@ -108,7 +132,7 @@ impl ShardCore {
             // A response is on its way, and shall be read.
             return self.begin_closing(now, conn, reason, false, true);
         }
-        let code = reason.entry().code.and_then(CloseCode::new);
+        let code = code.and_then(CloseCode::new);
         let (Stage::Open, Some(code), Some(session)) = (connection.stage, code, connection.session)
         else {
             if let Some(connection) = self.connections.get_mut(conn) {
@@ -123,6 +147,7 @@ impl ShardCore {
                 | CloseReason::InvalidText
                 | CloseReason::MessageTooBig
                 | CloseReason::InvalidCompression
+                | CloseReason::RateExceeded
         );
         self.begin_closing(now, conn, reason, false, deaf);
         self.farewells.explain(conn, text);
@@ -224,6 +249,7 @@ impl ShardCore {
         let session = connection.session;
         self.note_farewell(conn);
         self.forget_post(conn);
+        self.forget_admission(now, conn);
         self.read_on(conn);
         self.wheel
             .set(conn.index, now.plus(self.limits.close_handshake_ms));
@@ -312,11 +338,15 @@ impl ShardCore {
                     .dropped(DropReason::PeerGone, entry.outbox.messages());
             }
         }
-        let Some(connection) = self.connections.remove(conn) else {
+        let Some(mut connection) = self.connections.remove(conn) else {
             return;
         };
+        if connection.limited.is_some() {
+            self.discount(self.now, &mut connection, conn);
+        }
         self.wheel.cancel(conn.index);
         self.codecs.close(conn.index);
+        self.let_transport_go(conn);
         self.meter.release(connection.parser.held_bytes());
         self.stats
             .closed(connection.reason.unwrap_or(CloseReason::PeerGone));
@@ -367,6 +397,7 @@ impl ShardCore {
             if bytes == 0 || self.meter.bytes() + lane_bytes <= self.limits.memory_bytes_max {
                 break;
             }
+            self.let_transport_go(conn);
             if let Some(connection) = self.connections.get_mut(conn)
                 && connection.session.is_none()
             {

@@ -1,38 +1,45 @@
 //! One shard's decisions: the tables, the way in and the ways out.
 
+mod admission;
+mod cluster_users;
 mod configure;
 mod drain;
 mod fanout;
 mod frames;
+mod input;
+mod leases;
 mod lifecycle;
+mod orders;
+mod paces;
 mod posts;
 mod publish;
+mod quotas;
 mod receive;
 mod rooms;
 mod slow;
 mod stream;
 mod timers;
+mod transport;
+mod verdict;
 mod write;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use ringmain_proto::ws::deflate::Agreement;
 use ringmain_proto::ws::{ParserSettings, Role};
 use ringmain_router::room::RoomMap;
 use ringmain_router::{
-    Generation, HomeTable, Moment, PeerId, Publication, RoomId, RoomKey as RoomSecret, RoomName,
-    ShardFrame,
+    Generation, HomeTable, Moment, PeerId, Publication, RoomId, RoomKey as RoomSecret, ShardFrame,
 };
 
+use crate::alarms::Alarms;
 use crate::close::{CloseReason, Severity};
 use crate::compression::Codecs;
 use crate::connection::Connection;
-use crate::dialect::Target;
 use crate::farewell::{Farewell, Farewells};
 use crate::limits::{
-    Limits, MEMORY_REFUSE_PERCENT, OUTGOING_WAIT_MS, TURN_WRITES_MAX, TURN_WRITES_WHILE_FANNING_OUT,
+    Limits, MEMORY_REFUSE_PERCENT, TURN_WRITES_MAX, TURN_WRITES_WHILE_FANNING_OUT,
 };
 use crate::memory::Meter;
 use crate::room::{Room, RoomKey};
@@ -44,6 +51,9 @@ use crate::tick::Tick;
 use crate::wheel::Wheel;
 use crate::{ConnId, SessionId};
 
+pub use input::Input;
+pub use verdict::{Ending, Refusal, Verdict};
+
 /// What a shard is told when it is made.
 #[derive(Clone, Debug)]
 pub struct ShardConfig {
@@ -51,6 +61,8 @@ pub struct ShardConfig {
     pub me: PeerId,
     /// How many shards the node has.
     pub shards: usize,
+    /// Whether the node is linked to others: publications go to the control plane too.
+    pub linked: bool,
     /// The node's secret for room ids.
     pub room_secret: RoomSecret,
     /// Its bounds.
@@ -70,156 +82,7 @@ pub struct Rules {
     pub rooms: RoomPolicies,
 }
 
-/// What happens to a shard.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// A connection's HTTP asks for an upgrade. Answered by a [`Verdict`].
-    Upgrade {
-        /// The connection.
-        conn: ConnId,
-        /// Where it wants to go.
-        target: Target,
-        /// How its messages are compressed, if at all; as [`ShardCore::affordable`] has it.
-        compression: Option<Agreement>,
-    },
-    /// Bytes of HTTP, to be sent before all else.
-    Respond {
-        /// The connection.
-        conn: ConnId,
-        /// The bytes.
-        bytes: Bytes,
-    },
-    /// The first bytes of a request, after another was answered; or its head is whole and its body follows.
-    RequestBegun {
-        /// The connection.
-        conn: ConnId,
-    },
-    /// Bytes of a request's body have come in, to be kept until it is answered.
-    BodyReceived {
-        /// The connection.
-        conn: ConnId,
-        /// How many.
-        bytes: usize,
-    },
-    /// A request publishes a message to a room that its connection is no member of. Answered by a [`Verdict`].
-    Publish {
-        /// The connection.
-        conn: ConnId,
-        /// The room.
-        room: RoomName,
-        /// The message. Boxed, so that the inputs that come more often stay small.
-        publication: Box<Publication>,
-        /// Frames in the shard's own data lane. They have their turn first: among them may be a message whose request was
-        /// answered, by another shard, before this one was sent.
-        lane_frames: usize,
-    },
-    /// A request is answered, and another may follow.
-    RequestDone {
-        /// The connection.
-        conn: ConnId,
-    },
-    /// The HTTP exchange ended without an upgrade: close once the response is sent.
-    HttpDone {
-        /// The connection.
-        conn: ConnId,
-    },
-    /// What came in could not be read as HTTP: close once the answer is sent, if there is one.
-    HttpFailed {
-        /// The connection.
-        conn: ConnId,
-    },
-    /// The 101, or the head of an event stream's response, was handed over by [`Input::Respond`]: from now on the
-    /// connection speaks WebSocket, or is sent events.
-    Upgraded {
-        /// The connection.
-        conn: ConnId,
-    },
-    /// Bytes of WebSocket have come in. They are unmasked in place. What comes in from an event stream's peer says
-    /// nothing.
-    Received {
-        /// The connection.
-        conn: ConnId,
-        /// The bytes.
-        bytes: &'a mut [u8],
-    },
-    /// A socket that took less than it was offered takes more again.
-    Writable {
-        /// The connection.
-        conn: ConnId,
-    },
-    /// The socket is gone; the connection's id is void from here on.
-    Ended {
-        /// The connection.
-        conn: ConnId,
-    },
-    /// The rules have changed. They hold for what happens from now on: what was let in by the old ones stays. Rooms
-    /// that there are go by the new ones within some turns.
-    Configure(Box<Rules>),
-    /// A peer has sent something. Data frames only if [`ShardCore::takes_data`] has just said so.
-    Frame(ShardFrame),
-    /// Time has passed, and there may be work left: once a turn.
-    Turn {
-        /// Payload bytes that wait in the shard's own data lane.
-        lane_bytes: usize,
-    },
-}
-
-/// What was decided of a request that had to wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The session counts everywhere: the 101, or an event stream's head, may be sent.
-    Granted,
-    /// The message is on its way to all members.
-    Published,
-    /// There was no room for the message, and nothing of it was sent.
-    Busy,
-    /// Another room holds the room's id.
-    NameCollision,
-}
-
-/// Why a connection is not admitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The shard's memory is nearly used up.
-    #[error("the server's memory is full")]
-    MemoryFull,
-    /// The node, or the shard's descriptor table, has as many connections as it may.
-    #[error("the server has as many connections as it may")]
-    ConnectionsMax,
-}
-
-impl Refusal {
-    /// All refusals with their names in metrics and logs, in the order of their numbers.
-    pub const NAMES: [(&'static str, Refusal); 2] = [
-        ("memory_full", Refusal::MemoryFull),
-        ("connections_max", Refusal::ConnectionsMax),
-    ];
-
-    /// The name in metrics and logs.
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize].0
-    }
-
-    /// How much its line in the log matters.
-    pub fn severity(self) -> Severity {
-        match self {
-            Refusal::MemoryFull | Refusal::ConnectionsMax => Severity::Warn,
-        }
-    }
-}
-
-/// What the shell does to a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Close our half: the peer has all there is, and what it still sends is read until it ends.
-    HalfClose,
-    /// The HTTP request under way is the last: close once it is answered, or at once if there is none.
-    Finish,
-    /// Shut both halves; the read that follows ends the connection.
-    Shutdown,
-}
-
-/// Frames for one other shard that wait for room in its lane.
+/// Frames for one other peer that wait for room in its lane.
 #[derive(Debug, Default)]
 struct Outgoing {
     frames: VecDeque<ShardFrame>,
@@ -228,6 +91,8 @@ struct Outgoing {
     left: u64,
     /// When the lane last took a frame, or the oldest of these began to wait.
     moved: Tick,
+    /// It is the lane to other nodes, and has taken nothing for so long that publishers are not held back any more.
+    is_stuck: bool,
     /// Connections that are not read until half of the frames are sent.
     paused: Vec<ConnId>,
 }
@@ -258,6 +123,8 @@ pub struct ShardCore {
     room_index: RoomMap<RoomKey>,
     members: usize,
     wheel: Wheel,
+    /// Waits for rates.
+    alarms: Alarms<paces::Alarm>,
     /// Owners of deadlines that have come; kept for its memory alone.
     due: Vec<u32>,
 
@@ -277,6 +144,15 @@ pub struct ShardCore {
     /// Those whose message waits, in part, for room in a lane.
     posts_leaving: Vec<posts::Leaving>,
     event_streams: usize,
+    /// Bytes that transports keep. Few connections have some.
+    transports: HashMap<ConnId, usize>,
+    quotas: quotas::Quotas,
+    cluster_users: cluster_users::ClusterUsers,
+    /// The node is linked to others.
+    is_linked: bool,
+    leases: leases::Leases,
+    /// Some room has a rate.
+    rooms_have_rates: bool,
     /// A publication from another shard whose room takes no more at present.
     stalled: Option<(RoomId, Generation, Arc<Publication>)>,
 
@@ -287,6 +163,8 @@ pub struct ShardCore {
     bulk_next: bool,
     /// Writes of the bulk queue that this turn may still make.
     bulk_writes_left: usize,
+    /// Bytes of replies since the last flush.
+    replied_bytes: usize,
     http_due: VecDeque<ConnId>,
     flush: write::Flush,
     /// Sessions whose outbox has passed its hard bound, to be closed at the end of the step.
@@ -295,9 +173,12 @@ pub struct ShardCore {
     resumed: VecDeque<ConnId>,
 
     verdicts: VecDeque<(ConnId, Verdict)>,
+    /// Tokens that came as a first message, and wait to be looked at.
+    tokens: VecDeque<(ConnId, Vec<u8>)>,
     closes: VecDeque<(ConnId, Ending)>,
     readable: VecDeque<ConnId>,
     drain: Option<drain::Drain>,
+    orders: orders::Orders,
     farewells: Farewells,
     /// Ends when there is no connection left.
     stopping: bool,
@@ -309,12 +190,20 @@ impl ShardCore {
         let ShardConfig {
             me,
             shards,
+            linked,
             room_secret,
             limits,
             rooms: room_policies,
             stats,
         } = config;
+        // The control plane's place is the last.
+        let peers = if linked {
+            PeerId::CONTROL.index() + 1
+        } else {
+            shards
+        };
         let parser_settings = parser_settings(&limits);
+        let rooms_have_rates = room_policies.have_rates();
         let meter = Meter::default();
         let codecs = Codecs::new(limits.compression, meter.clone(), stats.clone());
         ShardCore {
@@ -337,30 +226,44 @@ impl ShardCore {
             room_index: RoomMap::default(),
             members: 0,
             wheel: Wheel::new(now),
+            alarms: Alarms::default(),
             due: Vec::new(),
-            home: HomeTable::new(me),
+            home: if linked {
+                HomeTable::linked(me)
+            } else {
+                HomeTable::new(me)
+            },
             generations: Generation::default(),
             untold: VecDeque::new(),
             scheduled: VecDeque::new(),
-            outgoing: (0..shards).map(|_| Outgoing::default()).collect(),
+            outgoing: (0..peers).map(|_| Outgoing::default()).collect(),
             outgoing_full: 0,
             posts: HashMap::default(),
             posts_behind: VecDeque::new(),
             posts_leaving: Vec::new(),
             event_streams: 0,
+            transports: HashMap::default(),
+            quotas: quotas::Quotas::default(),
+            cluster_users: cluster_users::ClusterUsers::default(),
+            is_linked: linked,
+            leases: leases::Leases::default(),
+            rooms_have_rates,
             stalled: None,
             prompt: VecDeque::new(),
             bulk: VecDeque::new(),
             bulk_next: false,
             bulk_writes_left: 0,
+            replied_bytes: 0,
             http_due: VecDeque::new(),
             flush: write::Flush::default(),
             overflowing: Vec::new(),
             resumed: VecDeque::new(),
             verdicts: VecDeque::new(),
+            tokens: VecDeque::new(),
             closes: VecDeque::new(),
             readable: VecDeque::new(),
             drain: None,
+            orders: orders::Orders::default(),
             farewells: Farewells::new(shards),
             stopping: false,
         }
@@ -398,7 +301,18 @@ impl ShardCore {
                 conn,
                 target,
                 compression,
-            } => self.upgrade(conn, &target, compression),
+                access,
+            } => self.upgrade(conn, &target, compression, access),
+            Input::Admitted { conn, target, pass } => self.admitted(now, conn, &target, pass),
+            Input::AdmittedAs {
+                conn,
+                target,
+                pass,
+                user,
+            } => self.admitted_as(now, conn, (target, pass), user),
+            Input::TokenRefused { conn, why } => self.token_refused(now, conn, &why),
+            Input::Count { conn, subject } => self.count(now, conn, subject),
+            Input::Owned { conn, user } => self.owned(conn, user),
             Input::Respond { conn, bytes } => self.respond(conn, bytes),
             Input::RequestBegun { conn } => self.request_begun(now, conn),
             Input::BodyReceived { conn, bytes } => self.body_received(conn, bytes),
@@ -406,13 +320,16 @@ impl ShardCore {
                 conn,
                 room,
                 publication,
+                from,
                 lane_frames,
-            } => self.post(now, conn, &room, *publication, lane_frames),
+            } => self.post(now, conn, &room, (*publication, from), lane_frames),
             Input::RequestDone { conn } => self.request_done(now, conn),
             Input::HttpDone { conn } => self.http_done(now, conn, CloseReason::RequestDone),
             Input::HttpFailed { conn } => self.http_done(now, conn, CloseReason::BadRequest),
             Input::Upgraded { conn } => self.upgraded(now, conn),
             Input::Received { conn, bytes } => self.received(now, conn, bytes),
+            Input::TlsFailed { conn, why } => self.tls_failed(now, conn, &why),
+            Input::TransportHolds { conn, bytes } => self.transport_holds(conn, bytes),
             Input::Writable { conn } => self.writable(now, conn),
             Input::Ended { conn } => self.ended(conn),
             Input::Configure(rules) => self.configure(*rules),
@@ -425,9 +342,11 @@ impl ShardCore {
     fn turn(&mut self, now: Tick, lane_bytes: usize) {
         self.codecs.begin_turn();
         self.publish_posts_behind(now);
+        self.sound_alarms(now);
         self.resume(now);
         self.fire_timers(now);
         self.drain_some(now);
+        self.carry_out_orders(now);
         self.reconfigure_some();
         self.fan_out(now);
         self.close_overflowing(now);
@@ -454,6 +373,7 @@ impl ShardCore {
         self.stats.rooms.set(self.rooms.len() as u64);
         self.stats.rooms_home.set(self.home.len() as u64);
         self.stats.members.set(self.members as u64);
+        self.stats.subjects_kept.set(self.subjects().1 as u64);
     }
 
     /// Whether there is work that needs no input but time: the next turn must come at once.
@@ -463,23 +383,29 @@ impl ShardCore {
             && self.bulk.is_empty()
             && self.http_due.is_empty()
             && self.resumed.is_empty()
+            && self.tokens.is_empty()
             && self.stalled.is_none()
+            && self.orders.are_none()
             && self.reconfiguring.is_none())
             || self.drain.as_ref().is_some_and(drain::Drain::has_more)
     }
 
+    /// Waits for rates that are under way: bounded by the connections and rooms that have a rate.
+    pub fn alarms(&self) -> usize {
+        self.alarms.len()
+    }
+
     /// When the next turn must come if nothing happens before.
     pub fn poll_deadline(&self) -> Option<Tick> {
-        let waiting = self
-            .outgoing
-            .iter()
-            .filter(|outgoing| !outgoing.frames.is_empty());
+        let waiting = self.outgoing.iter().enumerate();
         let overdue = waiting
-            .map(|outgoing| outgoing.moved.plus(OUTGOING_WAIT_MS))
+            .filter(|(_, outgoing)| !outgoing.frames.is_empty())
+            .map(|(index, outgoing)| outgoing.moved.plus(outgoing.wait_ms(index)))
             .min();
         let drain = self.drain.as_ref().and_then(drain::Drain::next_at);
         let deadlines = self.wheel.next().into_iter();
-        deadlines.chain(overdue).chain(drain).min()
+        let alarms = self.alarms.next();
+        deadlines.chain(overdue).chain(drain).chain(alarms).min()
     }
 
     /// A request that was decided.
@@ -500,9 +426,9 @@ impl ShardCore {
             .find(|conn| self.connections.get(*conn).is_some())
     }
 
-    /// From which severity on ends of connections are to be told by [`poll_farewell`](Self::poll_farewell).
+    /// From which severity on ends of connections are to be told by [`poll_farewell`](Self::poll_farewell), if any.
     /// None are until this says so.
-    pub fn tell_farewells(&mut self, from: Severity) {
+    pub fn tell_farewells(&mut self, from: Option<Severity>) {
         self.farewells.tell(from);
     }
 
@@ -525,9 +451,12 @@ impl ShardCore {
             .is_some_and(|connection| connection.pause.is_none())
     }
 
-    /// Whether everything is closed that [`ShardFrame::Stop`] asked to close.
+    /// Whether everything is closed that [`ShardFrame::Stop`] asked to close, and what was published before is on its way
+    /// to the other nodes.
     pub fn is_stopped(&self) -> bool {
-        self.stopping && self.connections.is_empty()
+        let to_others = self.outgoing.get(PeerId::CONTROL.index());
+        let has_sent = to_others.is_none_or(|outgoing| outgoing.frames.is_empty());
+        self.stopping && self.connections.is_empty() && has_sent
     }
 
     /// Whether the shard is closing its connections. Who is admitted meanwhile is served, and closed with

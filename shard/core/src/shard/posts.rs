@@ -9,8 +9,9 @@
 //! shard's own lane. So a message that is sent after another was answered arrives after it, whichever shards took them: a
 //! client need not keep to one connection.
 
-use ringmain_router::{PeerId, Publication, RoomName};
+use ringmain_router::{PeerId, Publication, RoomName, Subject, SubjectId};
 
+use super::leases::PostGate;
 use super::{Ending, ShardCore, Verdict};
 use crate::ConnId;
 use crate::connection::{Pause, Stage};
@@ -27,6 +28,10 @@ pub(super) struct Post {
     publication: Option<(RoomKey, Publication)>,
     /// How many data frames are taken in, counted from the start, before it has its turn; `None` once it has it.
     after_frames: Option<u64>,
+    /// Whose address it counts for.
+    address: Option<SubjectId>,
+    /// Its address's rate lets it pass.
+    has_paid: bool,
 }
 
 /// A published message that is answered once it has left for all shards.
@@ -84,7 +89,7 @@ impl ShardCore {
         now: Tick,
         conn: ConnId,
         name: &RoomName,
-        mut publication: Publication,
+        (mut publication, from): (Publication, Option<Subject<'_>>),
         lane_frames: usize,
     ) {
         publication.began = self.moment;
@@ -106,6 +111,7 @@ impl ShardCore {
         let is_behind = !self.has_taken(after_frames);
         let post = self.posts.entry(conn).or_default();
         post.publication = Some((key, publication));
+        post.address = from.map(|from| self.room_secret.subject(from));
         if is_behind {
             post.after_frames = Some(after_frames);
             self.posts_behind.push_back(conn);
@@ -129,9 +135,21 @@ impl ShardCore {
             .get(key)
             .is_some_and(|room| room.interest.cell().is_some());
         let pause = self.room_pause(key);
+        let mut gate = None;
         if is_held && has_turn && pause.is_none() {
-            let others = self.publish(now, key, publication);
-            return self.leave_post(now, conn, others);
+            match self.gate_of_post(now, conn, key) {
+                PostGate::Open => {
+                    let others = self.publish(now, key, publication);
+                    return self.leave_post(now, conn, others);
+                }
+                PostGate::Closed(limit, wait_ms) => {
+                    self.exceeded(limit);
+                    let retry_s = u32::try_from(wait_ms.div_ceil(1_000)).unwrap_or(u32::MAX);
+                    let verdict = Verdict::TooFast { limit, retry_s };
+                    return self.answer_post(now, conn, verdict);
+                }
+                PostGate::Waits(of) => gate = Some(of),
+            }
         }
         if let Some(post) = self.posts.get_mut(&conn) {
             post.publication = Some((key, publication));
@@ -139,10 +157,28 @@ impl ShardCore {
         if let Some(room) = self.rooms.get_mut(key) {
             room.publishers.push(conn);
         }
+        if let Some(of) = gate {
+            if let Some(connection) = self.connections.get_mut(conn) {
+                connection.pause = Some(Pause::Lease);
+            }
+            self.wait_at_gate(now, of, conn, true);
+        }
         // Whoever has no turn yet is seen to when it has.
         if let Some(pause) = pause.filter(|_| has_turn) {
             self.pause_post(conn, key, pause);
         }
+    }
+
+    fn gate_of_post(&mut self, now: Tick, conn: ConnId, key: RoomKey) -> PostGate {
+        let Some(post) = self.posts.get(&conn) else {
+            return PostGate::Open;
+        };
+        let (address, mut has_paid) = (post.address, post.has_paid);
+        let gate = self.post_gate(now, key, address, &mut has_paid);
+        if let Some(post) = self.posts.get_mut(&conn) {
+            post.has_paid = has_paid;
+        }
+        gate
     }
 
     /// Whether as many data frames were taken in, and are with their rooms.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use ringmain_router::cell::Audience;
 use ringmain_router::{Generation, PeerId, Publication, RoomId, ShardFrame};
 
-use super::ShardCore;
+use super::{Outgoing, ShardCore};
 use crate::connection::Pause;
-use crate::limits::{OUTGOING_FRAMES_MAX, OUTGOING_WAIT_MS};
+use crate::limits::{LINK_WAIT_MS, OUTGOING_FRAMES_MAX, OUTGOING_WAIT_MS};
 use crate::room::{FanOut, RoomKey};
 use crate::stats::DropReason;
 use crate::tick::Tick;
@@ -38,14 +38,27 @@ impl ShardCore {
             if outgoing.frames.is_empty() {
                 outgoing.moved = now;
             }
-            outgoing.frames.push_back(ShardFrame::Publish {
-                room: room.id,
-                generation,
-                publication,
-            });
+            let frame = if peer == PeerId::CONTROL {
+                let cell = cell.clone();
+                ShardFrame::ToCluster { cell, publication }
+            } else {
+                ShardFrame::Publish {
+                    room: room.id,
+                    generation,
+                    publication,
+                }
+            };
+            outgoing.frames.push_back(frame);
             outgoing.pushed += 1;
             if outgoing.frames.len() >= OUTGOING_FRAMES_MAX {
-                self.outgoing_full |= peer.bit();
+                if outgoing.is_stuck {
+                    outgoing.frames.pop_front();
+                    outgoing.left += 1;
+                    self.stats.dropped(DropReason::LaneFull, 1);
+                    self.stats.room_gaps.add(1);
+                } else {
+                    self.outgoing_full |= peer.bit();
+                }
             }
         }
         self.begin_fan_out(key, publication);
@@ -126,25 +139,36 @@ impl ShardCore {
                 break;
             }
             outgoing.moved = now;
+            outgoing.is_stuck = false;
             outgoing.left += 1;
             self.stats.mesh_data_frames_out.add(1);
         }
         self.outgoing_has_room(peer);
     }
 
-    /// Drops what waits for a lane that has taken nothing for a second: the rooms have a gap there.
+    /// Drops what waits for a lane that has taken nothing for a second: the rooms have a gap there. For the sake of other
+    /// nodes publishers wait for a shorter time, though what waits does not.
     pub(super) fn drop_overdue(&mut self, now: Tick) {
         for index in 0..self.outgoing.len() {
             let outgoing = &mut self.outgoing[index];
-            if outgoing.frames.is_empty() || now.since(outgoing.moved) < OUTGOING_WAIT_MS {
+            let waits_ms = now.since(outgoing.moved);
+            if outgoing.frames.is_empty() || waits_ms < outgoing.wait_ms(index) {
                 continue;
             }
+            if index == PeerId::CONTROL.index() {
+                outgoing.is_stuck = true;
+                self.hold_back_no_longer(PeerId::CONTROL);
+            }
+            if waits_ms < OUTGOING_WAIT_MS {
+                continue;
+            }
+            let outgoing = &mut self.outgoing[index];
             let lost = outgoing.frames.len() as u64;
             outgoing.frames.clear();
             outgoing.left += lost;
             self.stats.dropped(DropReason::LaneFull, lost);
             self.stats.room_gaps.add(lost);
-            if let Some(peer) = PeerId::shard(index) {
+            if let Some(peer) = PeerId::at(index) {
                 self.outgoing_has_room(peer);
             }
         }
@@ -156,10 +180,26 @@ impl ShardCore {
             outgoing.frames = VecDeque::new();
         }
         if outgoing.frames.len() <= OUTGOING_FRAMES_MAX / 2 {
-            self.outgoing_full &= !peer.bit();
-            for conn in std::mem::take(&mut outgoing.paused) {
-                self.unpause(conn, Pause::Outgoing(peer));
-            }
+            self.hold_back_no_longer(peer);
+        }
+    }
+
+    /// Publishers to a peer's lane are read again.
+    fn hold_back_no_longer(&mut self, peer: PeerId) {
+        self.outgoing_full &= !peer.bit();
+        for conn in std::mem::take(&mut self.outgoing[peer.index()].paused) {
+            self.unpause(conn, Pause::Outgoing(peer));
+        }
+    }
+}
+
+impl Outgoing {
+    /// How long what waits may see its lane, the one of the peer at this place, take nothing.
+    pub(super) fn wait_ms(&self, index: usize) -> u64 {
+        if index == PeerId::CONTROL.index() && !self.is_stuck {
+            LINK_WAIT_MS
+        } else {
+            OUTGOING_WAIT_MS
         }
     }
 }

@@ -5,13 +5,17 @@ use ringmain_proto::ws::{CloseFrame, Event, MessageKind, Opcode, Payload, Protoc
 use ringmain_router::{MemberId, PayloadKind, Publication};
 
 use super::ShardCore;
+use super::admission::is_awaited;
+use crate::access::RefusedPublish;
 use crate::close::CloseReason;
 use crate::compression::Purpose;
 use crate::connection::{Pause, Stage};
 use crate::dialect::{Actions, Dialect};
 use crate::encoded::Encoded;
 use crate::limits::{INLINE_PAYLOAD_BYTES_MAX, TURN_RESUMES_MAX};
+use crate::rates::{RateAction, RateLimit};
 use crate::room::RoomKey;
+use crate::stats::DropReason;
 use crate::tick::Tick;
 use crate::{ConnId, SessionId};
 
@@ -24,6 +28,21 @@ enum Stop {
     Failed(ProtocolError),
     /// A dialect closes the connection.
     Refused(CloseReason),
+    /// More was sent than this rate allows.
+    Excess(RateLimit),
+}
+
+/// What becomes of a message that is whole.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Handle,
+    /// It is beyond a rate.
+    Drop,
+}
+
+/// Whether an event counts as a message: all do but the last one.
+fn is_whole(event: Option<&Event<'_>>) -> bool {
+    event.is_some_and(|event| !matches!(event, Event::Close(_)))
 }
 
 impl ShardCore {
@@ -57,9 +76,11 @@ impl ShardCore {
             return;
         };
         let mut parser = std::mem::take(&mut connection.parser);
-        let held = parser.held_bytes();
+        let bytes_before = parser.held_bytes();
         let mut settings = self.parser_settings;
         settings.compression = connection.inflates.is_some();
+        let mut held = Self::hold(&self.limits, connection);
+        let mut dropped = false;
         let stop = loop {
             if input.is_empty() {
                 break Stop::Dry;
@@ -70,39 +91,75 @@ impl ShardCore {
             if let Some(pause) = self.must_pause(session) {
                 break Stop::Paused(pause);
             }
+            if self.rooms_have_rates && self.must_wait_at_gate(now, session) {
+                break Stop::Paused(Pause::Lease);
+            }
+            if held
+                .as_ref()
+                .is_some_and(|held| held.must_wait(now).is_some())
+            {
+                break Stop::Paused(Pause::Rate);
+            }
+            let bytes = input.len();
             let (event, rest) = match parser.next(&settings, std::mem::take(&mut input)) {
                 Ok(next) => next,
                 Err(error) => break Stop::Failed(error),
             };
             input = rest;
+            let mut fate = Fate::Handle;
+            if let Some(held) = &mut held
+                && let Err(limit) = held.parsed(now, bytes - input.len(), is_whole(event.as_ref()))
+            {
+                self.exceeded(limit);
+                if self.limits.rate_action == RateAction::Close {
+                    break Stop::Excess(limit);
+                }
+                fate = Fate::Drop;
+                dropped = true;
+            }
             match event {
                 None => break Stop::Dry,
                 Some(Event::Message { kind, payload }) => {
-                    if let Err(reason) = self.message(now, session, kind, payload) {
+                    if let Err(reason) = self.message(now, session, kind, payload, fate) {
                         break Stop::Refused(reason);
                     }
                 }
                 Some(Event::Compressed { kind, payload }) => {
-                    if let Err(stop) = self.compressed(now, conn, session, kind, &payload) {
+                    if let Err(stop) = self.compressed(now, conn, session, kind, &payload, fate) {
                         break stop;
                     }
                 }
+                Some(Event::Ping(_)) if fate == Fate::Drop => {}
                 Some(Event::Ping(payload)) => self.reply(now, session, Opcode::Pong, payload),
                 Some(Event::Pong(_)) => {}
                 Some(Event::Close(frame)) => break Stop::PeerClosed(frame),
             }
         };
         self.meter.hold(parser.held_bytes());
-        self.meter.release(held);
+        self.meter.release(bytes_before);
+        let wait = held.as_ref().and_then(|held| held.must_wait(now));
         if let Some(connection) = self.connections.get_mut(conn) {
             connection.parser = parser;
+            Self::let_go(connection, held);
+        }
+        if dropped {
+            self.offend(now, conn);
         }
         match stop {
+            Stop::Dry | Stop::Paused(Pause::Rate) if let Some((limit, wait_ms)) = wait => {
+                self.exceeded(limit);
+                self.pause(conn, session, Pause::Rate, input);
+                self.wait_for_rate(now, conn, wait_ms);
+            }
             Stop::Dry => {}
             Stop::Paused(pause) => self.pause(conn, session, pause, input),
             Stop::PeerClosed(frame) => self.peer_closed(now, conn, frame),
             Stop::Failed(error) => self.protocol_error(now, conn, &error),
             Stop::Refused(reason) => self.close(now, conn, reason, reason.entry().text),
+            Stop::Excess(limit) => {
+                self.offend(now, conn);
+                self.close(now, conn, CloseReason::RateExceeded, limit.text());
+            }
         }
     }
 
@@ -131,7 +188,7 @@ impl ShardCore {
         }
     }
 
-    /// Restores a message, and handles it.
+    /// Restores a message, and handles it. One that is dropped is restored too: those after it may refer to it.
     fn compressed(
         &mut self,
         now: Tick,
@@ -139,6 +196,7 @@ impl ShardCore {
         session: SessionId,
         kind: MessageKind,
         payload: &[u8],
+        fate: Fate,
     ) -> Result<(), Stop> {
         let mut inflater = self.codecs.take_inflater();
         let bytes_max = self.limits.message_bytes_max;
@@ -147,7 +205,7 @@ impl ShardCore {
             .inflate(&mut inflater, conn.index, kind, payload, bytes_max);
         let result = match message {
             Ok(message) => self
-                .message(now, session, kind, Payload::Borrowed(message))
+                .message(now, session, kind, Payload::Borrowed(message), fate)
                 .map_err(Stop::Refused),
             Err(error) => Err(Stop::Failed(error)),
         };
@@ -161,8 +219,20 @@ impl ShardCore {
         session: SessionId,
         kind: MessageKind,
         payload: Payload<'_>,
+        fate: Fate,
     ) -> Result<(), CloseReason> {
         self.stats.messages_in.add(1);
+        if fate == Fate::Drop {
+            self.stats.messages_over_rate.add(1);
+            return Ok(());
+        }
+        if self.rooms_have_rates && !self.pass_gate(now, session) {
+            if self.limits.rate_action == RateAction::Close {
+                return Err(CloseReason::RateExceeded);
+            }
+            self.stats.messages_over_rate.add(1);
+            return Ok(());
+        }
         let Some(entry) = self.sessions.get(session) else {
             return Ok(());
         };
@@ -200,6 +270,7 @@ impl ShardCore {
             }
             _ => None,
         };
+        self.replied_bytes += payload.len();
         match payload {
             _ if let Some(compressed) = compressed => {
                 entry
@@ -230,6 +301,9 @@ impl ShardCore {
         let entry = self.sessions.get(session)?;
         if entry.outbox.bytes() >= self.limits.outbox_soft() {
             return Some(Pause::Outbox);
+        }
+        if is_awaited(entry) {
+            return Some(Pause::Admission);
         }
         self.room_pause(entry.membership?.room)
     }
@@ -273,7 +347,8 @@ impl ShardCore {
                 }
             }
             Pause::Outgoing(peer) => self.outgoing[peer.index()].paused.push(conn),
-            Pause::Turn => {}
+            Pause::Lease => self.wait_for_room(conn, session),
+            Pause::Turn | Pause::Rate | Pause::Admission => {}
         }
     }
 
@@ -329,6 +404,22 @@ struct Handling<'a> {
 }
 
 impl Actions for Handling<'_> {
+    fn refuse_publish(&mut self) -> Result<(), CloseReason> {
+        match self.core.limits.refused_publish {
+            RefusedPublish::Close => Err(CloseReason::PublishRefused),
+            RefusedPublish::Drop => {
+                self.core.stats.dropped(DropReason::NotPermitted, 1);
+                Ok(())
+            }
+        }
+    }
+
+    fn ask(&mut self, token: Payload<'_>) {
+        if let Some(entry) = self.core.sessions.get(self.session) {
+            self.core.tokens.push_back((entry.conn, token.into_vec()));
+        }
+    }
+
     fn reply(&mut self, opcode: Opcode, payload: Payload<'_>) {
         self.core.reply(self.now, self.session, opcode, payload);
     }

@@ -6,7 +6,7 @@ use ringmain_router::{Generation, Holding, PeerId, RoomId, RoomName, ShardFrame}
 
 use super::{ShardCore, Verdict};
 use crate::close::CloseReason;
-use crate::connection::Stage;
+use crate::connection::{Pause, Stage};
 use crate::room::{Room, RoomKey};
 use crate::session::Membership;
 use crate::tick::Tick;
@@ -198,6 +198,13 @@ impl ShardCore {
             self.forget_if_released(key);
         }
         self.answer_interest(now, send);
+        let stats = &self.stats;
+        let mut tell = |to, frame| {
+            send(to, frame)?;
+            stats.mesh_control_frames_out.add(1);
+            Ok(())
+        };
+        while self.home.poll_members(&mut tell) {}
     }
 
     /// Sends the answers that are due to other shards, and takes those that are due here.
@@ -268,6 +275,14 @@ impl ShardCore {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
+        if connection.stage == Stage::Open {
+            // It came with its token, and nobody waits for a verdict.
+            if verdict == Verdict::Granted {
+                return self.unpause(conn, Pause::Admission);
+            }
+            let (now, reason) = (self.now, CloseReason::RoomRefused);
+            return self.close(now, conn, reason, reason.entry().text);
+        }
         if verdict == Verdict::Granted {
             // Not `enter`: the handshake's deadline runs from the accept.
             connection.stage = Stage::Granted;

@@ -2,9 +2,68 @@
 
 use super::ShardCore;
 use crate::SessionId;
+use crate::limits::Limits;
 use crate::room_settings::{RoomSettings, SlowConsumer};
-use crate::session::OutboxState;
+use crate::session::{OutboxState, Session};
+use crate::stats::ShardStats;
 use crate::tick::Tick;
+use crate::wheel::Wheel;
+
+/// The bounds of outboxes, and what follows when one is passed.
+pub(super) struct OutboxBounds {
+    now: Tick,
+    soft: usize,
+    soft_ms: u64,
+    hard: usize,
+}
+
+impl OutboxBounds {
+    pub(super) fn new(now: Tick, limits: &Limits) -> Self {
+        OutboxBounds {
+            now,
+            soft: limits.outbox_soft(),
+            soft_ms: limits.outbox_soft_ms,
+            hard: limits.outbox_hard(),
+        }
+    }
+
+    /// Whether a session must be held to them after something was put into its outbox. Asked for every delivery.
+    #[inline]
+    pub(super) fn are_passed(&self, session: &Session, drops: bool) -> bool {
+        session.outbox.bytes() > self.soft || (drops && session.flush.blocked)
+    }
+
+    /// Holds a session to them when [they are passed](Self::are_passed). Where its room drops, `dropping` has the
+    /// room's settings.
+    #[cold]
+    pub(super) fn hold(
+        &self,
+        id: SessionId,
+        session: &mut Session,
+        dropping: Option<&RoomSettings>,
+        stats: &ShardStats,
+        wheel: &mut Wheel,
+        overflowing: &mut Vec<SessionId>,
+    ) {
+        if let Some(settings) = dropping {
+            if session.flush.blocked || session.outbox.bytes() > self.hard {
+                stats.dropped_by_policy(session.make_room(settings));
+                if session.outbox.bytes() > self.hard {
+                    overflowing.push(id);
+                }
+            }
+            return;
+        }
+        match session.watch_outbox(self.now, self.soft, self.hard) {
+            OutboxState::Known => {}
+            OutboxState::BecameSlow => {
+                let at = self.now.plus(self.soft_ms);
+                wheel.set_earlier(session.conn.index, at);
+            }
+            OutboxState::Overflowing => overflowing.push(id),
+        }
+    }
+}
 
 impl ShardCore {
     /// What is set for the room of a session, if it drops messages for slow consumers.
@@ -16,27 +75,11 @@ impl ShardCore {
 
     /// A reply has made an outbox larger than its soft bound. In rooms that drop, publications make room for it.
     pub(super) fn outbox_above_soft(&mut self, now: Tick, session: SessionId) {
-        let (soft, hard) = (self.limits.outbox_soft(), self.limits.outbox_hard());
         let dropping = self.dropping_room(session);
-        let Some(entry) = self.sessions.get_mut(session) else {
-            return;
-        };
-        if let Some(settings) = dropping {
-            if entry.flush.blocked || entry.outbox.bytes() > hard {
-                self.stats.dropped_by_policy(entry.make_room(&settings));
-            }
-            if entry.outbox.bytes() > hard {
-                self.overflowing.push(session);
-            }
-            return;
-        }
-        match entry.watch_outbox(now, soft, hard) {
-            OutboxState::Known => {}
-            OutboxState::BecameSlow => {
-                let at = now.plus(self.limits.outbox_soft_ms);
-                self.wheel.set_earlier(entry.conn.index, at);
-            }
-            OutboxState::Overflowing => self.overflowing.push(session),
+        let bounds = OutboxBounds::new(now, &self.limits);
+        if let Some(entry) = self.sessions.get_mut(session) {
+            let (stats, wheel, overflowing) = (&self.stats, &mut self.wheel, &mut self.overflowing);
+            bounds.hold(session, entry, dropping.as_ref(), stats, wheel, overflowing);
         }
     }
 

@@ -28,6 +28,9 @@ impl ShardCore {
 
     /// A connection's deadline has come, of whatever kind.
     fn deadline(&mut self, now: Tick, conn: ConnId) {
+        if self.give_up_count(now, conn) {
+            return;
+        }
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
@@ -59,7 +62,10 @@ impl ShardCore {
         if connection.pinged && is_flushing {
             connection.beat = now;
         }
-        if matches!(connection.pause, Some(Pause::Room | Pause::Outgoing(_))) {
+        if matches!(
+            connection.pause,
+            Some(Pause::Room | Pause::Outgoing(_) | Pause::Rate | Pause::Lease | Pause::Admission)
+        ) {
             // Who is not read, for no fault of its own, cannot be heard.
             connection.heard(now);
         }
@@ -89,13 +95,21 @@ impl ShardCore {
     /// Closes a connection that has been slow for too long, or has lived as long as it may. Returns whether it did.
     pub(super) fn has_outlived(&mut self, now: Tick, conn: ConnId) -> bool {
         let Some(&Connection {
-            session, opened, ..
+            session,
+            opened,
+            expiry,
+            ..
         }) = self.connections.get(conn)
         else {
             return true;
         };
         if session.is_some_and(|session| self.is_too_slow(now, session)) {
             self.close_slow(now, conn);
+            return true;
+        }
+        if expiry.tick().is_some_and(|end| end <= now) {
+            let reason = self.expired(conn);
+            self.close(now, conn, reason, reason.entry().text);
             return true;
         }
         let is_over = lifetime_end(&self.limits, conn, opened).is_some_and(|end| end <= now);
@@ -118,6 +132,7 @@ impl ShardCore {
             opened,
             pinged,
             session,
+            expiry,
             ..
         }) = self.connections.get(conn)
         else {
@@ -132,7 +147,8 @@ impl ShardCore {
         let slow = session.and_then(|session| self.sessions.get(session)?.slow_since);
         let slow = slow.map(|since| since.plus(self.limits.outbox_soft_ms));
         let end = lifetime_end(&self.limits, conn, opened);
-        let at = slow.into_iter().chain(end).fold(heartbeat, Tick::min);
+        let ends = slow.into_iter().chain(end).chain(expiry.tick());
+        let at = ends.fold(heartbeat, Tick::min);
         self.wheel.set(conn.index, at.max(now.plus(1)));
     }
 }

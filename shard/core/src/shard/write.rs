@@ -9,7 +9,7 @@ use crate::close::CloseReason;
 use crate::connection::{Connection, Pause, Stage};
 use crate::encoded::Encoded;
 use crate::lag::Lags;
-use crate::limits::TURN_WRITES_MAX;
+use crate::limits::{REPLIES_BYTES_BEFORE_FLUSH, TURN_WRITES_MAX};
 use crate::outbox::Outbox;
 use crate::stats::DropReason;
 use crate::tick::Tick;
@@ -51,14 +51,17 @@ fn took(
     outcome: WriteOutcome,
     done: impl FnMut(&Encoded),
 ) -> (After, usize) {
-    let WriteOutcome::Wrote(bytes) = outcome else {
-        return (After::Gone, 0);
+    let (bytes, is_blocked) = match outcome {
+        WriteOutcome::Wrote(bytes) => (bytes, bytes < offered),
+        WriteOutcome::Took(bytes) => (bytes, false),
+        WriteOutcome::Kept(bytes) => (bytes, true),
+        WriteOutcome::Gone => return (After::Gone, 0),
     };
     outbox.sent_each(bytes, done);
-    let after = match bytes {
-        _ if bytes < offered => After::Blocked,
-        _ if outbox.is_empty() => After::Empty,
-        _ => After::More,
+    let after = match is_blocked {
+        true => After::Blocked,
+        false if outbox.is_empty() => After::Empty,
+        false => After::More,
     };
     (after, bytes)
 }
@@ -74,6 +77,7 @@ impl ShardCore {
         send: impl FnOnce(&[Write<'_>], &mut Vec<WriteOutcome>) -> Option<Moment>,
     ) -> usize {
         let mut flush = std::mem::take(&mut self.flush);
+        self.replied_bytes = 0;
         self.choose(writes_max.min(TURN_WRITES_MAX), &mut flush.due);
         let mut sent = None;
         if !flush.due.is_empty() {
@@ -97,6 +101,12 @@ impl ShardCore {
         self.flush = flush;
         self.stats.writes.add(writes as u64);
         writes
+    }
+
+    /// Whether so many bytes of replies wait that the next [`flush`](Self::flush) should not wait for the turn's end.
+    #[inline]
+    pub fn has_large_replies(&self) -> bool {
+        self.replied_bytes >= REPLIES_BYTES_BEFORE_FLUSH
     }
 
     /// Chooses whose turn it is. They stay what they are until their writes are made.
@@ -294,20 +304,33 @@ impl ShardCore {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
+        let mut http_is_sent = false;
         if std::mem::take(&mut connection.http_blocked) {
-            self.http_due.push_back(conn);
+            // A transport may have kept the last of it.
+            http_is_sent = connection.http.as_ref().is_some_and(|http| http.is_empty());
+            match http_is_sent {
+                true => connection.http = None,
+                false => self.http_due.push_back(conn),
+            }
         }
         if connection.pinged {
             // It has read: it is slow, not gone, and may not have come to the ping yet.
             connection.beat = now;
         }
-        let Some(session) = connection.session else {
+        let session = connection.session;
+        if http_is_sent {
+            self.http_sent(conn);
+        }
+        let Some(session) = session else {
             return;
         };
         let Some(entry) = self.sessions.get_mut(session) else {
             return;
         };
-        entry.flush.blocked = false;
+        let was_blocked = std::mem::take(&mut entry.flush.blocked);
+        if was_blocked && entry.flush.closing && entry.outbox.is_empty() {
+            return self.flushed(conn);
+        }
         if entry.flush.open && !entry.outbox.is_empty() && !entry.flush.in_bulk {
             entry.flush.in_bulk = true;
             self.bulk.push_back(session);
@@ -358,5 +381,6 @@ impl ShardCore {
             + session.map_or(0, |entry| entry.outbox.bytes())
             + connection.http.as_ref().map_or(0, |http| http.bytes())
             + self.posted_bytes(conn)
+            + self.transports.get(&conn).copied().unwrap_or_default()
     }
 }

@@ -270,6 +270,7 @@ const KEEP_LATEST: RoomSettings = RoomSettings {
     slow_consumer: SlowConsumer::KeepLatest,
     queue_bytes_max: 10_000,
     queue_messages_max: 8,
+    message_rate: None,
 };
 
 #[test]

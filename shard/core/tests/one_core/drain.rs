@@ -1,6 +1,6 @@
 //! The drain of one shard.
 
-use ringmain_core::{CloseReason, Input, Limits, Target};
+use ringmain_core::{Access, CloseReason, Input, Limits, Target};
 use ringmain_router::ShardFrame;
 
 use crate::SECOND;
@@ -80,6 +80,7 @@ fn who_is_not_yet_open_at_its_time_is_closed_as_soon_as_it_is() {
             conn,
             target,
             compression: None,
+            access: Access::default(),
         },
     );
     one.turn();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ringmain_core::shard::{Ending, Input, ShardConfig, Verdict};
 use ringmain_core::{
-    CloseReason, ConnId, DropReason, Limits, RoomPolicies, RoomSettings, Rules, ShardCore,
+    Access, CloseReason, ConnId, DropReason, Limits, RoomPolicies, RoomSettings, Rules, ShardCore,
     ShardStats, Target, Tick, WriteOutcome,
 };
 use ringmain_proto::ws::deflate::{Agreement, Deflater, History, Inflater, WindowBits};
@@ -63,6 +63,8 @@ pub struct One {
     pub sent: Vec<(PeerId, ShardFrame)>,
     /// What was decided of messages that came by HTTP.
     pub verdicts: Vec<(ConnId, Verdict)>,
+    /// Tokens that came as first messages.
+    pub tokens: Vec<(ConnId, Vec<u8>)>,
     /// The other shards' lanes take no publications.
     pub lanes_are_full: bool,
     /// When the writes of the next turns are made, where a test is about lags.
@@ -93,10 +95,20 @@ impl One {
     }
 
     pub fn among(shards: usize, limits: Limits) -> Self {
+        Self::start(shards, false, limits)
+    }
+
+    /// Of a node that is linked to others.
+    pub fn linked(limits: Limits) -> Self {
+        Self::start(1, true, limits)
+    }
+
+    fn start(shards: usize, linked: bool, limits: Limits) -> Self {
         let stats = Arc::new(ShardStats::default());
         let config = ShardConfig {
             me: PeerId::shard(0).unwrap(),
             shards,
+            linked,
             room_secret: RoomKey::new(SECRET),
             limits,
             rooms: RoomPolicies::default(),
@@ -109,6 +121,7 @@ impl One {
             sockets: HashMap::new(),
             sent: Vec::new(),
             verdicts: Vec::new(),
+            tokens: Vec::new(),
             lanes_are_full: false,
             sent_at: None,
         }
@@ -161,6 +174,7 @@ impl One {
                 conn,
                 room,
                 publication: Box::new(publication),
+                from: None,
                 lane_frames: 0,
             },
         ] {
@@ -191,6 +205,7 @@ impl One {
                 conn,
                 target,
                 compression: None,
+                access: Access::default(),
             },
         );
         self.turn();
@@ -207,8 +222,17 @@ impl One {
         self.open_compressed(target, None)
     }
 
+    /// The same with what it may do.
+    pub fn open_with(&mut self, target: Target, access: Access) -> ConnId {
+        self.open_as(target, None, access)
+    }
+
     /// The same with compression, as far as the core can afford it.
     pub fn open_compressed(&mut self, target: Target, wanted: Option<Agreement>) -> ConnId {
+        self.open_as(target, wanted, Access::default())
+    }
+
+    fn open_as(&mut self, target: Target, wanted: Option<Agreement>, access: Access) -> ConnId {
         let conn = self.core.admit(self.now).unwrap();
         let compression = wanted.map(|wanted| self.core.affordable(wanted));
         let socket = Socket {
@@ -223,6 +247,7 @@ impl One {
                 conn,
                 target,
                 compression,
+                access,
             },
         );
         self.turn();
@@ -285,6 +310,9 @@ impl One {
 
     pub fn turn_once(&mut self, writes: usize) {
         self.core.handle(self.now, Input::Turn { lane_bytes: 0 });
+        while let Some(token) = self.core.poll_token() {
+            self.tokens.push(token);
+        }
         let (sent, full) = (&mut self.sent, self.lanes_are_full);
         self.core.send_frames(self.now, |to, frame| {
             if full {

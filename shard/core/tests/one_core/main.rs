@@ -1,19 +1,27 @@
 //! What one core promises, under virtual time and without sockets.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
+mod access;
 mod by_http;
+mod cluster_users;
 mod compression;
 mod drain;
 mod harness;
 mod lifetime;
+mod linked;
 mod observed;
+mod orders;
+mod quotas;
+mod rates;
 mod slow;
 
 use bytes::Bytes;
 use harness::{One, Seen};
-use ringmain_core::limits::{OUTGOING_FRAMES_MAX, ROOM_PUBLICATIONS_MAX, TURN_DELIVERIES_MAX};
+use ringmain_core::limits::{
+    OUTGOING_FRAMES_MAX, REPLIES_BYTES_BEFORE_FLUSH, ROOM_PUBLICATIONS_MAX, TURN_DELIVERIES_MAX,
+};
 use ringmain_core::shard::Refusal;
-use ringmain_core::{CloseReason, DropReason, Input, Limits, Target};
+use ringmain_core::{Access, CloseReason, DropReason, Input, Limits, Target};
 use ringmain_proto::ws::Opcode;
 use ringmain_router::{
     Generation, PayloadKind, PeerId, Publication, RoomKey, RoomName, ShardFrame,
@@ -35,6 +43,22 @@ fn pipelined_messages_are_answered_in_one_write() {
         (0..16u8).map(|n| vec![n; 64]).collect::<Vec<_>>()
     );
     assert_eq!(one.writes(conn), 1);
+}
+
+#[test]
+fn large_replies_ask_to_be_written_before_the_turn_ends() {
+    let mut one = One::new(Limits::default());
+    let conns = [one.echo(), one.echo()];
+    let half = vec![7; REPLIES_BYTES_BEFORE_FLUSH / 2];
+    for _ in 0..3 {
+        one.say(conns[0], &half);
+        assert!(!one.core.has_large_replies());
+        one.say(conns[1], &half);
+        assert!(one.core.has_large_replies());
+        one.turn();
+        assert!(!one.core.has_large_replies(), "they are written");
+        assert_eq!(one.messages(conns[0]).len(), 1);
+    }
 }
 
 #[test]
@@ -295,6 +319,7 @@ fn a_full_lane_pauses_publishers_and_after_a_second_drops_and_counts() {
                     to_self: false,
                 },
                 compression: None,
+                access: Access::default(),
             },
         );
         one.turn();

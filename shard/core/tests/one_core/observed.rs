@@ -91,7 +91,7 @@ fn echoes_pings_and_what_is_dropped_have_no_lag() {
 #[test]
 fn a_fault_of_the_client_is_told_with_its_room_and_what_was_wrong() {
     let mut one = One::new(Limits::default());
-    one.core.tell_farewells(Severity::Info);
+    one.core.tell_farewells(Some(Severity::Info));
     let (wrong, polite) = (one.member("kitchen"), one.member("kitchen"));
     one.pass(3_500);
     // Not masked (RFC 6455, section 5.1).
@@ -116,7 +116,7 @@ fn a_fault_of_the_client_is_told_with_its_room_and_what_was_wrong() {
 #[test]
 fn whoever_wants_all_ends_gets_all() {
     let mut one = One::new(Limits::default());
-    one.core.tell_farewells(Severity::Debug);
+    one.core.tell_farewells(Some(Severity::Debug));
     let (polite, gone, silent) = (one.member("a"), one.echo(), one.echo());
     one.receive(polite, &[0x88, 0x80, 1, 2, 3, 4]);
     one.end(gone);
@@ -148,7 +148,7 @@ fn nothing_is_told_to_who_does_not_ask() {
 fn of_a_storm_some_are_told_and_the_others_counted() {
     const STORM: u64 = 5_000;
     let mut one = One::new(Limits::default());
-    one.core.tell_farewells(Severity::Info);
+    one.core.tell_farewells(Some(Severity::Info));
     for _ in 0..STORM {
         let wrong = one.echo();
         one.receive(wrong, &[0x82, 0x01, 0x00]);

@@ -12,6 +12,7 @@ fn settings(slow_consumer: SlowConsumer) -> RoomSettings {
         slow_consumer,
         queue_bytes_max: 10_000,
         queue_messages_max: 8,
+        message_rate: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::{deflate_fuzz_body, fuzz_body};
+use crate::{deflate_fuzz_body, fuzz_body, head_fuzz_body};
 
 #[allow(
     clippy::disallowed_methods,
@@ -32,4 +32,9 @@ fn the_corpus_of_the_fuzzer_passes() {
 #[test]
 fn the_corpus_of_the_fuzzer_of_compression_passes() {
     replay("deflate", deflate_fuzz_body::run, 50);
+}
+
+#[test]
+fn the_corpus_of_the_fuzzer_of_heads_passes() {
+    replay("head", head_fuzz_body::run, 50);
 }

@@ -5,6 +5,7 @@ mod builder;
 mod deflate_fuzz_body;
 mod drive;
 mod fuzz_body;
+mod head_fuzz_body;
 mod naive_inflate;
 mod oracle;
 mod strategies;

@@ -94,6 +94,8 @@ export class Engine {
     const { listen, admin } = await Promise.race([addresses, died]);
     this.host = listen[1];
     this.port = Number(listen[2]);
+    const secure = this.output.match(/wss:\/\/[\d.]+:([1-9]\d*)\D/);
+    this.securePort = secure && Number(secure[1]);
     this.adminBase = `http://${admin[1]}:${admin[2]}`;
     await Promise.race([
       until(async () => (await this.admin('/health/ready').catch(() => null))?.status === 200, 'the engine was ready'),
@@ -110,6 +112,10 @@ export class Engine {
 
   url(path) {
     return `ws://${this.host}:${this.port}${path}`;
+  }
+
+  secureUrl(path) {
+    return `wss://${this.host}:${this.securePort}${path}`;
   }
 
   async admin(path) {

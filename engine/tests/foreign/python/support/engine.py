@@ -82,6 +82,8 @@ class Engine:
 
         listen, admin = until(addresses, "the engine printed its addresses")
         self.host, self.port = listen[1], int(listen[2])
+        secure = re.search(r"wss://[\d.]+:([1-9]\d*)", self.output)
+        self.secure_port = secure and int(secure[1])
         self.admin_host, self.admin_port = admin[1], int(admin[2])
 
         def ready():
@@ -96,11 +98,14 @@ class Engine:
     def url(self, path):
         return f"ws://{self.host}:{self.port}{path}"
 
-    def admin(self, path, method="GET"):
+    def secure_url(self, path):
+        return f"wss://{self.host}:{self.secure_port}{path}"
+
+    def admin(self, path, method="GET", headers=None):
         """Status, headers and text of the admin's answer."""
         connection = http.client.HTTPConnection(self.admin_host, self.admin_port, timeout=DEADLINE_SECONDS)
         try:
-            connection.request(method, path)
+            connection.request(method, path, headers=headers or {})
             response = connection.getresponse()
             return response.status, response.headers, response.read().decode()
         finally:

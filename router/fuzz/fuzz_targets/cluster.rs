@@ -1,0 +1,9 @@
+//! Fuzzes what nodes tell each other; the body is shared with the test that replays the corpus.
+#![no_main]
+
+#[path = "../../tests/cluster/fixture.rs"]
+mod fixture;
+#[path = "../../tests/cluster/fuzz_body.rs"]
+mod fuzz_body;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_body::run(data));
