@@ -15,13 +15,17 @@ from support.narrow import Narrow
 MESSAGES, PAYLOAD = 30_000, "x" * 4_000
 
 
-async def flood(sender, near, count):
-    """As fast as a member of this node takes them, with some on their way. Returns the seconds until it has them all."""
+async def flood(sender, near, count, far=None):
+    """As fast as a member of this node takes them, with some on their way, and no faster than `far` if it is given.
+
+    Returns the seconds until `near` has them all."""
     began, got, more = time.monotonic(), 0, asyncio.Event()
+    if far is not None:
+        far.more = more
 
     async def send():
         for number in range(count):
-            while number - got > 100:
+            while number - min(got, count if far is None else len(far.got)) > 100:
                 more.clear()
                 await more.wait()
             await sender.send(f"{number} {PAYLOAD}")
@@ -41,11 +45,13 @@ class Listener:
     def __init__(self, member):
         self.got = []
         self.late = None
+        self.more = asyncio.Event()
         self._task = asyncio.create_task(self._read(member))
 
     async def _read(self, member):
         async for text in member:
             self.got.append(text.split(" ")[0])
+            self.more.set()
 
     async def hears(self, sender, word):
         """Says it until it arrives; all that was before it is gone then."""
@@ -75,10 +81,11 @@ async def passes(near, word):
 
 
 # One takes next to nothing; the other takes something all the time, but less than there is.
-@pytest.mark.parametrize("bytes_per_second", [100_000, 20_000_000])
+@pytest.mark.parametrize("bytes_per_second", [100_000, 2_000_000])
 def test_a_slow_server_costs_other_nodes_named_drops_and_local_members_nothing(cluster, tmp_path, bytes_per_second):
     file = tmp_path / "ringmain.toml"
-    file.write_text('[cluster]\nqueue_bytes_max = "1MiB"\n')
+    # Nothing expires: what is dropped is dropped for want of room, and who waited for time to pass waited long.
+    file.write_text('[cluster]\nqueue_bytes_max = "1MiB"\nqueue_seconds = 10\n')
     cluster.broker.start()
     way = Narrow(cluster.broker.port)
     engine = Engine.start(BACKEND, "--nats", way.url, "--node", "a", "--config", str(file), shards=2)
@@ -93,21 +100,21 @@ def test_a_slow_server_costs_other_nodes_named_drops_and_local_members_nothing(c
         await asyncio.to_thread(cluster.rooms_are, 1)
         await far.hears(sender, "before")
         await passes(near, "before")
-        wide_seconds = await flood(sender, near, MESSAGES)
+        await flood(sender, near, MESSAGES, far)
         await far.has(MESSAGES)
         assert not cluster.drops("a")
 
         way.bytes_per_second = bytes_per_second
-        narrow_seconds = await flood(sender, near, MESSAGES)
-        # At the pace of the way it would be five seconds, or many minutes.
-        assert narrow_seconds < 2 * wide_seconds + 1, f"{narrow_seconds:.2f} s, and {wide_seconds:.2f} s before"
+        seconds = await flood(sender, near, MESSAGES)
+        # At the pace of the way it would be a minute, or twenty.
+        assert seconds < MESSAGES * len(PAYLOAD) / bytes_per_second / 2, f"local delivery took {seconds:.2f} s"
         slowest, ends = 0, time.monotonic() + 4
         while time.monotonic() < ends:
             began = time.monotonic()
             await sender.send(f"one {PAYLOAD}")
             assert (await receive(near)).startswith("one ")
             slowest = max(slowest, time.monotonic() - began)
-        assert slowest < 0.5, f"local delivery waited {slowest:.2f} s"
+        assert slowest < 2, f"local delivery waited {slowest:.2f} s"
         drops = cluster.drops("a")
         assert drops and set(drops) <= {"queue_full", "queue_expired"}, drops
         assert Metrics(engine.admin("/metrics")[2]).sum("ringmain_drops_total", reason="lane_full") == 0
@@ -116,7 +123,7 @@ def test_a_slow_server_costs_other_nodes_named_drops_and_local_members_nothing(c
         await far.hears(sender, "after")
         await passes(near, "after")
         settled = cluster.drops("a")
-        await flood(sender, near, 500)
+        await flood(sender, near, 500, far)
         await far.has(500)
         assert far.got == [str(number) for number in range(500)]
         assert cluster.drops("a") == settled, "nothing is lost any more"
