@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
-use support::{BACKENDS, Engine, ask, run, temporary, until, upgraded};
+use support::{BACKENDS, Engine, ask, ask_as, run, temporary, until, upgraded};
 
 fn has_line(text: &str, line: &str) -> bool {
     text.lines().any(|found| found == line)
@@ -64,6 +64,11 @@ fn the_admin_server_answers() {
         let refused = ask(&admin, "POST /metrics");
         assert_eq!(refused.status, 405);
         assert!(refused.head.contains("allow: get, head"));
+        // A page in a browser whose name resolves to the loopback address.
+        for (name, status) in [("rebound.example:8001", 403), ("localhost:8001", 200)] {
+            let answer = ask_as(&admin, "GET /metrics", name);
+            assert_eq!(answer.status, status, "{name}: {}", answer.body);
+        }
         let refused = ask(&admin, "GET /users/ann/close");
         assert_eq!(refused.status, 405);
         assert!(refused.head.contains("allow: post"), "{}", refused.head);

@@ -126,6 +126,9 @@ const OWNERS: [(&str, &[&str]); 26] = [
     ("async-std", &[]),
 ];
 
+/// One concept a file.
+const SOURCE_LINES_MAX: usize = 600;
+
 fn metadata() -> Metadata {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     MetadataCommand::new()
@@ -356,5 +359,23 @@ fn nobody_allows_what_clippy_forbids_the_pure_crates() {
                 assert!(!text.contains(name), "{} names {name}", path.display());
             }
         }
+    }
+}
+
+#[test]
+fn no_source_is_long() {
+    let metadata = metadata();
+    let members = members(&metadata);
+    let folders = members.iter().flat_map(|(package, _)| {
+        let parts = ["src", "tests", "benches"].map(|part| folder(package).join(part));
+        parts.into_iter().filter(|part| part.is_dir())
+    });
+    for path in folders.flat_map(|folder| sources(&folder)) {
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert!(
+            lines < SOURCE_LINES_MAX,
+            "{} has {lines} lines: find the second concept in it",
+            path.display()
+        );
     }
 }

@@ -1,12 +1,13 @@
 //! The admin server: health, metrics and commands over HTTP.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::server::conn::http1;
@@ -90,6 +91,11 @@ async fn answer_one(stream: TcpStream, peer: SocketAddr, pages: Arc<Pages>) {
 impl Pages {
     async fn respond<B>(&self, peer: SocketAddr, request: &Request<B>) -> Response<Full<Bytes>> {
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        if peer.ip().to_canonical().is_loopback() && !is_local_name(headers) {
+            let body = "From this host the admin server is asked by its address, as localhost or by a name without dots: \
+                        any other name may be that of a page in a browser.\n";
+            return page(StatusCode::FORBIDDEN, TEXT, body);
+        }
         if !commands::is_command(uri.path()) {
             return self.answer(method, uri.path(), headers);
         }
@@ -177,6 +183,20 @@ impl Pages {
     }
 }
 
+/// Whether a request from this host names it as no page in a browser could. A page's owner can have his own name resolve
+/// to the loopback address (DNS rebinding); then the browser takes what is here for the page's, and still says the name.
+fn is_local_name(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST) else {
+        return true;
+    };
+    let Ok(authority) = Authority::try_from(host.as_bytes()) else {
+        return false;
+    };
+    let host = authority.host();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    address.parse::<IpAddr>().is_ok() || !host.contains('.')
+}
+
 fn page(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
@@ -184,4 +204,39 @@ fn page(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Respo
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_local(host: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_str(host).unwrap());
+        is_local_name(&headers)
+    }
+
+    #[test]
+    fn addresses_and_names_without_dots_are_local() {
+        assert!(is_local_name(&HeaderMap::new()));
+        for host in [
+            "127.0.0.1:8001",
+            "127.0.0.1",
+            "[::1]:8001",
+            "localhost:8001",
+            "LOCALHOST",
+            "web-1:8001",
+        ] {
+            assert!(is_local(host), "{host}");
+        }
+        for host in [
+            "example.com",
+            "127.0.0.1.example.com:8001",
+            "localhost.",
+            "a b",
+            "",
+        ] {
+            assert!(!is_local(host), "{host}");
+        }
+    }
 }

@@ -119,10 +119,15 @@ pub struct Answer {
 }
 
 pub fn ask(address: &str, request: &str) -> Answer {
+    ask_as(address, request, address)
+}
+
+/// The same, of a server that is called `host`.
+pub fn ask_as(address: &str, request: &str, host: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
-        .write_all(format!("{request} HTTP/1.1\r\nhost: {address}\r\n\r\n").as_bytes())
+        .write_all(format!("{request} HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes())
         .unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
