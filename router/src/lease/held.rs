@@ -33,9 +33,11 @@ pub struct Lease<W> {
     unused: u64,
     is_asking: bool,
     /// Those who want to know, in any case.
-    hasty: Vec<W>,
+    hasty: VecDeque<W>,
     /// Those who wait until they may pass.
     patient: VecDeque<W>,
+    /// How many of those who wait are gone, at most.
+    gone: usize,
     /// It stands in a queue of those whose lender has to be told.
     pub is_queued: bool,
     /// When it will be looked at.
@@ -60,8 +62,9 @@ impl<W> Default for Lease<W> {
             portion: 1,
             unused: 0,
             is_asking: false,
-            hasty: Vec::new(),
+            hasty: VecDeque::new(),
             patient: VecDeque::new(),
+            gone: 0,
             is_queued: false,
             alarm: None,
         }
@@ -86,7 +89,7 @@ impl<W> Lease<W> {
     /// Lets somebody wait until it may pass; or, if it is hasty, only until the lender has said whether it may.
     pub fn wait(&mut self, who: W, is_hasty: bool) {
         if is_hasty {
-            self.hasty.push(who);
+            self.hasty.push_back(who);
         } else {
             self.patient.push_back(who);
         }
@@ -94,17 +97,42 @@ impl<W> Lease<W> {
 
     /// Who is to look again: as many as may pass, and the hasty if it is known that nobody may.
     pub fn wake(&mut self, now: Tick) -> Vec<W> {
+        let mut woken = Vec::new();
+        self.wake_up_to(u64::MAX, now, |who| {
+            woken.push(who);
+            true
+        });
+        woken
+    }
+
+    /// The same, and no more than so many of those who may pass. `goes_on` is told each, and says whether it is still there:
+    /// who is gone takes nobody's place.
+    pub fn wake_up_to(&mut self, most: u64, now: Tick, mut goes_on: impl FnMut(W) -> bool) {
         match self.gate(now) {
-            Gate::Unknown => Vec::new(),
-            Gate::Closed(_) => std::mem::take(&mut self.hasty),
-            Gate::Open => {
-                let mut places = usize::try_from(self.messages).unwrap_or(usize::MAX);
-                let hasty = self.hasty.len().min(places);
-                places -= hasty;
-                let patient = self.patient.len().min(places);
-                let hasty = self.hasty.drain(..hasty);
-                hasty.chain(self.patient.drain(..patient)).collect()
+            Gate::Unknown => {}
+            Gate::Closed(_) => {
+                for who in self.hasty.drain(..) {
+                    goes_on(who);
+                }
             }
+            Gate::Open => {
+                let mut places = self.messages.min(most);
+                while places > 0
+                    && let Some(who) = self.hasty.pop_front().or_else(|| self.patient.pop_front())
+                {
+                    places -= u64::from(goes_on(who));
+                }
+            }
+        }
+    }
+
+    /// One of those who wait is gone. They are forgotten once they may be half of all; `waits` tells who still waits.
+    pub fn leave(&mut self, mut waits: impl FnMut(&W) -> bool) {
+        self.gone += 1;
+        if 2 * self.gone >= self.waiting() {
+            self.gone = 0;
+            self.hasty.retain(&mut waits);
+            self.patient.retain(&mut waits);
         }
     }
 
@@ -113,7 +141,8 @@ impl<W> Lease<W> {
         self.hasty.drain(..).chain(self.patient.drain(..)).collect()
     }
 
-    fn waiting(&self) -> usize {
+    /// How many wait. Among them may be some who are gone.
+    pub fn waiting(&self) -> usize {
         self.hasty.len() + self.patient.len()
     }
 

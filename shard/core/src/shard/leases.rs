@@ -7,7 +7,7 @@ use ringmain_router::{PeerId, ShardFrame, SubjectId};
 
 use super::ShardCore;
 use super::paces::Alarm;
-use crate::connection::Pause;
+use crate::connection::{Connection, Pause};
 use crate::dialect::DialectState;
 use crate::gcra::Rate;
 use crate::lease::{Gate, Lease};
@@ -15,6 +15,7 @@ use crate::lender::Lender;
 use crate::limits::LEASE_MS;
 use crate::rates::{RateAction, RateLimit};
 use crate::room::RoomKey;
+use crate::table::Table;
 use crate::tick::Tick;
 use crate::{ConnId, SessionId};
 
@@ -27,6 +28,14 @@ pub(super) struct Leases {
     lender: Lender,
     /// Answers to other shards: at most one for each of them and each lease.
     due: VecDeque<(PeerId, ShardFrame)>,
+    /// Messages that have passed, of all leases.
+    passed: u64,
+}
+
+/// A connection's turn at a gate, and how many messages had passed when it came.
+pub(super) struct Turn {
+    of: Rated,
+    passed: u64,
 }
 
 #[derive(Debug)]
@@ -92,6 +101,7 @@ impl ShardCore {
     fn passed(&mut self, of: Rated) {
         if let Some(held) = self.leases.held.get_mut(&of) {
             held.lease.pass();
+            self.leases.passed += 1;
         }
     }
 
@@ -183,11 +193,47 @@ impl ShardCore {
 
     /// Lets those go on for whom there is something to see.
     fn wake_at_gate(&mut self, now: Tick, of: Rated) {
-        let Some(held) = self.leases.held.get_mut(&of) else {
-            return;
-        };
-        for conn in held.lease.wake(now) {
-            self.unpause(conn, Pause::Lease);
+        self.wake_some_at_gate(u64::MAX, now, of);
+    }
+
+    fn wake_some_at_gate(&mut self, most: u64, now: Tick, of: Rated) {
+        let (connections, resumed) = (&self.connections, &mut self.resumed);
+        if let Some(held) = self.leases.held.get_mut(&of) {
+            held.lease.wake_up_to(most, now, |conn| {
+                let waits = waits_at_gate(connections, conn);
+                if waits {
+                    resumed.push_back(conn);
+                }
+                waits
+            });
+        }
+    }
+
+    /// What a connection waits for that is read again: its turn at its room's gate, if it is that.
+    pub(super) fn turn_at_gate(&self, session: Option<SessionId>, pause: Pause) -> Option<Turn> {
+        let session = session.filter(|_| pause == Pause::Lease)?;
+        let (of, _) = self.room_of(session).and_then(|key| self.room_rate(key))?;
+        Some(Turn {
+            of,
+            passed: self.leases.passed,
+        })
+    }
+
+    /// A turn is over. If no message has passed in it, it is the next one's.
+    pub(super) fn end_turn_at_gate(&mut self, now: Tick, turn: Turn) {
+        if turn.passed == self.leases.passed {
+            self.wake_some_at_gate(1, now, turn.of);
+        }
+    }
+
+    /// A connection that waited for its room's rate does so no more: it ends.
+    pub(super) fn leave_gate(&mut self, session: SessionId) {
+        let rated = self.room_of(session).and_then(|key| self.room_rate(key));
+        let connections = &self.connections;
+        if let Some((of, _)) = rated
+            && let Some(held) = self.leases.held.get_mut(&of)
+        {
+            held.lease.leave(|conn| waits_at_gate(connections, *conn));
         }
     }
 
@@ -356,10 +402,20 @@ impl ShardCore {
         }
     }
 
+    /// Connections that wait for a rate of the whole node.
+    pub fn waiting_at_gates(&self) -> usize {
+        let leases = self.leases.held.values();
+        leases.map(|held| held.lease.waiting()).sum()
+    }
+
     /// Leases that are held, and limiters that are remembered.
     pub fn leases(&self) -> (usize, usize) {
         (self.leases.held.len(), self.leases.lender.len())
     }
+}
+
+fn waits_at_gate(connections: &Table<Connection>, conn: ConnId) -> bool {
+    (connections.get(conn)).is_some_and(|connection| connection.pause == Some(Pause::Lease))
 }
 
 /// What a message that came by HTTP may do.

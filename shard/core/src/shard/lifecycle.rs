@@ -8,7 +8,7 @@ use super::{Ending, ShardCore, Verdict};
 use crate::ConnId;
 use crate::access::{Access, Expiry};
 use crate::close::CloseReason;
-use crate::connection::Stage;
+use crate::connection::{Pause, Stage};
 use crate::dialect::{DialectState, Target};
 use crate::farewell::Farewell;
 use crate::limits::{DENIED_MS, TURN_EVICTIONS_MAX};
@@ -157,6 +157,7 @@ impl ShardCore {
             Opcode::Close,
             Payload::Owned(close_payload(code, text)),
         );
+        self.look_through_unread(conn);
     }
 
     pub(super) fn protocol_error(&mut self, now: Tick, conn: ConnId, error: &ProtocolError) {
@@ -250,6 +251,9 @@ impl ShardCore {
         self.note_farewell(conn);
         self.forget_post(conn);
         self.forget_admission(now, conn);
+        if deaf {
+            self.drop_unread(conn);
+        }
         self.read_on(conn);
         self.wheel
             .set(conn.index, now.plus(self.limits.close_handshake_ms));
@@ -261,16 +265,19 @@ impl ShardCore {
         }
     }
 
-    /// Drops what a paused connection had unread, and lets its socket be read: to see it end.
+    /// Lets the socket of a paused connection be read: to see it end.
     fn read_on(&mut self, conn: ConnId) {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
-        if let Some(unread) = connection.unread.take() {
-            self.meter.release(unread.len());
-        }
-        if connection.pause.take().is_some() {
+        let pause = connection.pause.take();
+        if pause.is_some() {
             self.readable.push_back(conn);
+        }
+        if pause == Some(Pause::Lease)
+            && let Some(session) = connection.session
+        {
+            self.leave_gate(session);
         }
     }
 
@@ -311,6 +318,7 @@ impl ShardCore {
             self.note_farewell(conn);
         }
         self.forget_post(conn);
+        self.drop_unread(conn);
         self.read_on(conn);
         self.wheel.cancel(conn.index);
         if let Some(session) = session {
@@ -321,6 +329,7 @@ impl ShardCore {
 
     pub(super) fn ended(&mut self, conn: ConnId) {
         self.forget_post(conn);
+        self.drop_unread(conn);
         self.read_on(conn);
         let Some(connection) = self.connections.get(conn) else {
             return;

@@ -62,8 +62,7 @@ impl ShardCore {
                 }
                 None => self.parse(now, conn, bytes),
             },
-            Stage::Closing { deaf: false, .. } => self.await_close(conn, bytes),
-            _ => {}
+            _ => self.await_close(conn, bytes),
         }
     }
 
@@ -91,7 +90,11 @@ impl ShardCore {
             if let Some(pause) = self.must_pause(session) {
                 break Stop::Paused(pause);
             }
-            if self.rooms_have_rates && self.must_wait_at_gate(now, session) {
+            // Only messages go to the room.
+            if self.rooms_have_rates
+                && !parser.is_at_control_frame(input)
+                && self.must_wait_at_gate(now, session)
+            {
                 break Stop::Paused(Pause::Lease);
             }
             if held
@@ -146,7 +149,12 @@ impl ShardCore {
             self.offend(now, conn);
         }
         match stop {
-            Stop::Dry | Stop::Paused(Pause::Rate) if let Some((limit, wait_ms)) = wait => {
+            // What it sends next stays with its own system.
+            Stop::Dry if let Some((_, wait_ms)) = wait => {
+                self.set_pause(conn, Pause::Rate, input);
+                self.wait_for_rate(now, conn, wait_ms);
+            }
+            Stop::Paused(Pause::Rate) if let Some((limit, wait_ms)) = wait => {
                 self.exceeded(limit);
                 self.pause(conn, session, Pause::Rate, input);
                 self.wait_for_rate(now, conn, wait_ms);
@@ -155,7 +163,10 @@ impl ShardCore {
             Stop::Paused(pause) => self.pause(conn, session, pause, input),
             Stop::PeerClosed(frame) => self.peer_closed(now, conn, frame),
             Stop::Failed(error) => self.protocol_error(now, conn, &error),
-            Stop::Refused(reason) => self.close(now, conn, reason, reason.entry().text),
+            Stop::Refused(reason) => {
+                self.close(now, conn, reason, reason.entry().text);
+                self.await_close(conn, input);
+            }
             Stop::Excess(limit) => {
                 self.offend(now, conn);
                 self.close(now, conn, CloseReason::RateExceeded, limit.text());
@@ -163,12 +174,15 @@ impl ShardCore {
         }
     }
 
-    /// Looks for nothing but the peer's close frame: the connection is being closed.
+    /// Looks for nothing but the peer's close frame, if the connection is being closed and that is awaited.
     fn await_close(&mut self, conn: ConnId, mut input: &mut [u8]) {
         let mut settings = self.parser_settings;
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
+        if !matches!(connection.stage, Stage::Closing { deaf: false, .. }) {
+            return;
+        }
         settings.compression = connection.inflates.is_some();
         let held = connection.parser.held_bytes();
         let closed = loop {
@@ -185,6 +199,22 @@ impl ShardCore {
         self.meter.release(held);
         if closed {
             self.close_answered(conn);
+        }
+    }
+
+    /// Drops what a paused connection had unread.
+    pub(super) fn drop_unread(&mut self, conn: ConnId) {
+        if let Some(unread) = (self.connections.get_mut(conn)).and_then(|it| it.unread.take()) {
+            self.meter.release(unread.len());
+        }
+    }
+
+    /// A connection is being closed that had something unread: the peer's close frame may be in it, and what comes next may
+    /// begin amid a frame.
+    pub(super) fn look_through_unread(&mut self, conn: ConnId) {
+        if let Some(mut unread) = (self.connections.get_mut(conn)).and_then(|it| it.unread.take()) {
+            self.meter.release(unread.len());
+            self.await_close(conn, &mut unread);
         }
     }
 
@@ -321,13 +351,17 @@ impl ShardCore {
             .map(Pause::Outgoing)
     }
 
+    /// Stops reading a connection, and keeps what is not parsed.
+    fn set_pause(&mut self, conn: ConnId, pause: Pause, unread: &[u8]) {
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.pause = Some(pause);
+            connection.unread = Some(Box::new(unread.to_vec()));
+            self.meter.hold(unread.len());
+        }
+    }
+
     fn pause(&mut self, conn: ConnId, session: SessionId, pause: Pause, unread: &[u8]) {
-        let Some(connection) = self.connections.get_mut(conn) else {
-            return;
-        };
-        connection.pause = Some(pause);
-        connection.unread = Some(Box::new(unread.to_vec()));
-        self.meter.hold(unread.len());
+        self.set_pause(conn, pause, unread);
         if pause == Pause::Turn {
             self.resumed.push_back(conn);
             return;
@@ -376,18 +410,22 @@ impl ShardCore {
             let Some(connection) = self.connections.get_mut(conn) else {
                 continue;
             };
-            if connection.pause.take().is_none() {
+            let Some(pause) = connection.pause.take() else {
                 continue;
-            }
+            };
             if connection.stage == Stage::Publishing {
                 self.resume_post(now, conn);
                 continue;
             }
             connection.heard(now);
-            let unread = connection.unread.take();
+            let (unread, session) = (connection.unread.take(), connection.session);
+            let turn = self.turn_at_gate(session, pause);
             if let Some(mut unread) = unread {
                 self.meter.release(unread.len());
                 self.parse(now, conn, &mut unread);
+            }
+            if let Some(turn) = turn {
+                self.end_turn_at_gate(now, turn);
             }
             if self.is_reading(conn) {
                 self.readable.push_back(conn);

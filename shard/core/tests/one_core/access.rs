@@ -6,6 +6,7 @@ use ringmain_core::{
     Tick,
 };
 use ringmain_proto::ws::Opcode;
+use ringmain_proto::ws::encode::write_masked_frame;
 use ringmain_router::RoomName;
 
 use crate::SECOND;
@@ -47,6 +48,25 @@ fn who_may_not_publish_is_closed_and_hears_the_others_until_then() {
     assert!(one.messages(talker).is_empty());
     one.end(listener);
     assert_eq!(one.closed(CloseReason::PublishRefused), 1);
+}
+
+#[test]
+fn who_is_closed_amid_what_it_sends_is_not_cut_off() {
+    let mut one = One::new(Limits::default());
+    let listener = listener(&mut one, "hall");
+    let mut bytes = Vec::new();
+    for _ in 0..3 {
+        write_masked_frame(&mut bytes, Opcode::Binary, [0; 4], &[0xff; 100]);
+    }
+    let cut = bytes.len() - 50;
+    one.receive(listener, &bytes[..cut]);
+    one.turn();
+    one.receive(listener, &bytes[cut..]);
+    one.turn();
+    assert_eq!(one.seen(listener), [Seen::Close(1008)]);
+    one.frame(listener, Opcode::Close, &1008_u16.to_be_bytes());
+    one.turn();
+    assert_eq!(one.seen(listener), [Seen::Shut]);
 }
 
 #[test]

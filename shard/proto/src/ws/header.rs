@@ -18,6 +18,11 @@ const SHORT_LENGTH: u8 = 0x7F;
 const LENGTH_IN_2_BYTES: u8 = 126;
 const LENGTH_IN_8_BYTES: u8 = 127;
 
+/// Whether a frame that begins with this byte controls the connection (RFC 6455, section 5.5).
+pub(super) const fn is_control(first: u8) -> bool {
+    first & 0x8 != 0
+}
+
 /// A decoded header that passed every check which needs no payload.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FrameHeader {

@@ -1,6 +1,6 @@
 //! The pull parser: bytes in, one event out.
 
-use super::header::FrameHeader;
+use super::header::{FrameHeader, is_control};
 use super::unfinished::{Unfinished, whole_frame_event};
 use super::{Event, ProtocolError};
 
@@ -87,6 +87,16 @@ impl Parser {
             };
         }
         self.next_in_pieces(settings, input)
+    }
+
+    /// Whether the next bytes, of which there is at least one in `input`, belong to a control frame: these may come amid a
+    /// message (RFC 6455, section 5.4). So does whatever follows an error or a close frame.
+    pub fn is_at_control_frame(&self, input: &[u8]) -> bool {
+        match &self.state {
+            State::Idle => input.first().is_some_and(|first| is_control(*first)),
+            State::Unfinished(unfinished) => unfinished.is_at_control_frame(input),
+            State::Ended => true,
+        }
     }
 
     /// The bytes on the heap that this parser holds for an unfinished message.

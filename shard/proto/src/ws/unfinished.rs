@@ -3,7 +3,7 @@
 use std::mem;
 
 use super::deflate::compressed_bytes_max;
-use super::header::{FrameHeader, HEADER_BYTES_MAX, OpenSize};
+use super::header::{FrameHeader, HEADER_BYTES_MAX, OpenSize, is_control};
 use super::text::TextProgress;
 use super::{CloseFrame, Event, MessageKind, Opcode, ParserSettings, Payload, ProtocolError};
 
@@ -86,6 +86,18 @@ impl Unfinished {
     /// Whether nothing is kept, so that the next byte begins a new message.
     pub(super) fn is_empty(&self) -> bool {
         self.header.len == 0 && self.frame.is_none() && self.message.is_none()
+    }
+
+    /// As [`Parser::is_at_control_frame`](super::Parser::is_at_control_frame).
+    pub(super) fn is_at_control_frame(&self, input: &[u8]) -> bool {
+        match &self.frame {
+            Some(frame) => frame.header.opcode.is_control(),
+            None => {
+                let kept = &self.header.bytes[..self.header.len];
+                let first = kept.first().or(input.first());
+                first.is_some_and(|first| is_control(*first))
+            }
+        }
     }
 
     pub(super) fn held_bytes(&self) -> usize {
