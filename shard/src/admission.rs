@@ -105,9 +105,9 @@ pub async fn count<B>(
     Ok(())
 }
 
-/// Whose address a message counts for that a request publishes, if such are rated.
+/// Whose address a message counts for that a request publishes, if such are rated or blocked.
 pub fn publisher(shell: &Shell, conn: ConnId, headers: &HeaderMap) -> Option<IpAddr> {
-    shell.policy().limits.address_rate?;
+    shell.policy().limits.address_gate()?;
     client(shell, conn, headers)
 }
 

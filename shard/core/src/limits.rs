@@ -2,6 +2,8 @@
 //!
 //! What an operator may set is a field of [`Limits`]; what follows from the design is a constant.
 
+use std::num::NonZeroU64;
+
 use crate::access::RefusedPublish;
 use crate::blocks::BlockRule;
 use crate::compression::Compression;
@@ -190,6 +192,9 @@ impl Default for Limits {
     }
 }
 
+/// Messages a second that no address sends.
+const UNREACHED: NonZeroU64 = NonZeroU64::new(100_000_000).unwrap();
+
 impl Limits {
     /// Whether connections are counted by their address.
     pub fn counts_addresses(&self) -> bool {
@@ -201,6 +206,13 @@ impl Limits {
         self.connections_per_user > 0
             || self.connections_per_user_cluster > 0
             || self.block.is_some()
+    }
+
+    /// The rate that a message by HTTP is held to for its address. Where addresses can be blocked it has to be known of each
+    /// whether it is: then those without a rate have one that nobody reaches.
+    pub fn address_gate(&self) -> Option<Rate> {
+        self.address_rate
+            .or(self.block.map(|_| Rate::new(UNREACHED, UNREACHED.get())))
     }
 
     /// The soft bound of an outbox: one message of the largest size is never slow by itself.

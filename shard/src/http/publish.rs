@@ -56,13 +56,13 @@ pub async fn publish(
         }
         Some(Verdict::NameCollision) => Err(routes::collision()),
         Some(Verdict::TooFast { limit, retry_s }) => {
-            let whose = match limit {
-                RateLimit::AddressMessages => "this address publishes",
-                _ => "the room takes",
+            let why = match limit {
+                RateLimit::AddressMessages => {
+                    "this address publishes no more messages at present, for its rate or since it is blocked"
+                }
+                _ => "the room takes no more messages at present, for its rate",
             };
-            let body = format!(
-                "{whose} no more messages at present, for its rate; nothing was sent: try again in {retry_s} s\n"
-            );
+            let body = format!("{why}; nothing was sent: try again in {retry_s} s\n");
             Err(Plain::new(StatusCode::TOO_MANY_REQUESTS, body).retry_after(retry_s))
         }
         Some(Verdict::Busy | Verdict::Granted | Verdict::Counted | Verdict::Refused { .. }) => {

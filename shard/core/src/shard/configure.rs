@@ -9,7 +9,7 @@ impl ShardCore {
         if self.limits.compression != rules.limits.compression {
             self.codecs.configure(rules.limits.compression);
         }
-        let rates_changed = self.limits.address_rate != rules.limits.address_rate
+        let rates_changed = self.limits.address_gate() != rules.limits.address_gate()
             || self.limits.rate_action != rules.limits.rate_action;
         self.limits = rules.limits;
         if rates_changed {

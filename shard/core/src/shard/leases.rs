@@ -88,14 +88,9 @@ impl ShardCore {
             return self.leases.lender.lend(now, of, rate, wanted, unused);
         };
         match self.quotas.blocks.blocked_ms(now, subject) {
-            0 => {}
-            blocked_ms => return Err(blocked_ms),
+            blocked_ms if blocked_ms > 0 && self.limits.block.is_some() => Err(blocked_ms),
+            _ => self.leases.lender.lend(now, of, rate, wanted, unused),
         }
-        let lent = self.leases.lender.lend(now, of, rate, wanted, unused);
-        if wanted > 0 && lent.is_err() {
-            self.punish(now, subject);
-        }
-        lent
     }
 
     fn passed(&mut self, of: Rated) {
@@ -377,7 +372,7 @@ impl ShardCore {
         has_paid: &mut bool,
     ) -> PostGate {
         if let Some(address) = address.filter(|_| !*has_paid)
-            && let Some(rate) = self.limits.address_rate
+            && let Some(rate) = self.limits.address_gate()
         {
             let of = Rated::Address(address);
             match self.gate(now, of, rate) {

@@ -16,6 +16,7 @@ use super::{Ending, ShardCore, Verdict};
 use crate::ConnId;
 use crate::connection::{Pause, Stage};
 use crate::limits::{MEMORY_REFUSE_PERCENT, POST_WAIT_MS};
+use crate::rates::RateLimit;
 use crate::room::RoomKey;
 use crate::tick::Tick;
 
@@ -126,7 +127,7 @@ impl ShardCore {
         let Some(post) = self.posts.get_mut(&conn) else {
             return;
         };
-        let has_turn = post.after_frames.is_none();
+        let (has_turn, address) = (post.after_frames.is_none(), post.address);
         let Some((key, publication)) = post.publication.take() else {
             return;
         };
@@ -144,6 +145,11 @@ impl ShardCore {
                 }
                 PostGate::Closed(limit, wait_ms) => {
                     self.exceeded(limit);
+                    if limit == RateLimit::AddressMessages
+                        && let Some(address) = address
+                    {
+                        self.report(now, address);
+                    }
                     let retry_s = u32::try_from(wait_ms.div_ceil(1_000)).unwrap_or(u32::MAX);
                     let verdict = Verdict::TooFast { limit, retry_s };
                     return self.answer_post(now, conn, verdict);

@@ -325,13 +325,21 @@ impl ShardCore {
         }
         limited.offended = Some(now);
         for subject in [limited.address, limited.user].into_iter().flatten() {
-            if keeper_shard(subject, self.shards) == self.me {
-                self.punish(now, subject);
-            } else if self.quotas.offences.len() < OFFENCES_WAITING_MAX {
-                self.quotas.offences.push_back(subject);
-            } else {
-                self.stats.offences_lost.add(1);
-            }
+            self.report(now, subject);
+        }
+    }
+
+    /// Tells a subject's keeper of an offence.
+    pub(super) fn report(&mut self, now: Tick, subject: SubjectId) {
+        if self.limits.block.is_none() {
+            return;
+        }
+        if keeper_shard(subject, self.shards) == self.me {
+            self.punish(now, subject);
+        } else if self.quotas.offences.len() < OFFENCES_WAITING_MAX {
+            self.quotas.offences.push_back(subject);
+        } else {
+            self.stats.offences_lost.add(1);
         }
     }
 

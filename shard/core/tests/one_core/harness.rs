@@ -15,6 +15,7 @@ use ringmain_proto::ws::{Event, MessageKind, Opcode, Parser, ParserSettings, Rol
 use ringmain_router::placement::home_shard;
 use ringmain_router::{
     Generation, Holding, Moment, PayloadKind, PeerId, Publication, RoomKey, RoomName, ShardFrame,
+    Subject,
 };
 
 /// What a client has seen.
@@ -159,6 +160,11 @@ impl One {
     }
 
     pub fn post(&mut self, conn: ConnId, room: &str, text: &str) {
+        self.post_from(None, conn, room, text);
+    }
+
+    /// The same, counted for an address.
+    pub fn post_from(&mut self, from: Option<Subject<'_>>, conn: ConnId, room: &str, text: &str) {
         let room = RoomName::new(room.as_bytes()).unwrap();
         let publication = Publication {
             kind: PayloadKind::Text,
@@ -174,7 +180,7 @@ impl One {
                 conn,
                 room,
                 publication: Box::new(publication),
-                from: None,
+                from,
                 lane_frames: 0,
             },
         ] {

@@ -1,11 +1,13 @@
 //! Counting connections, seen from one shard: its keeper's answers, and what comes in between.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU64;
 
 use ringmain_core::blocks::{BlockList, BlockRule, OFFENDERS_MAX, Offence};
 use ringmain_core::shard::{Refusal, Verdict};
 use ringmain_core::{
-    Access, ConnId, ConnectionRates, Input, Limits, Pass, Rate, RateAction, Target, Tick,
+    Access, ConnId, ConnectionRates, Input, Limits, Pass, Rate, RateAction, RateLimit, Rules,
+    Target, Tick,
 };
 use ringmain_proto::ws::Opcode;
 use ringmain_router::placement::keeper_shard;
@@ -247,4 +249,102 @@ fn whoever_is_closed_while_it_waits_to_be_counted_is_not_kept_for_ever() {
     let seen = one.seen(conn);
     assert!(seen.contains(&Seen::Close(1012)), "{seen:?}");
     assert!(seen.contains(&Seen::Shut), "{seen:?}");
+}
+
+/// The address that the tests are about.
+const ADDRESS: Subject<'static> = Subject::Address(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)));
+
+fn blocking(after: u64, limits: Limits) -> Limits {
+    let after = NonZeroU64::new(after).unwrap();
+    let block = Some(BlockRule { after, seconds: 60 });
+    Limits { block, ..limits }
+}
+
+/// A message by HTTP, and what came of it.
+fn posted(one: &mut One, from: Subject<'_>) -> Verdict {
+    let conn = one.publisher();
+    one.post_from(Some(from), conn, "hall", "hello");
+    one.turn();
+    let verdicts = one.verdicts();
+    assert_eq!(verdicts.len(), 1);
+    one.end(conn);
+    verdicts[0].1
+}
+
+fn is_too_fast(verdict: Verdict) -> bool {
+    matches!(
+        verdict,
+        Verdict::TooFast {
+            limit: RateLimit::AddressMessages,
+            ..
+        }
+    )
+}
+
+#[test]
+fn a_blocked_address_publishes_nothing_by_http_as_long_as_there_are_blocks() {
+    let limits = Limits {
+        connections_per_address: 1,
+        ..Limits::default()
+    };
+    let mut one = One::new(blocking(1, limits.clone()));
+    assert_eq!(posted(&mut one, ADDRESS), Verdict::Published);
+    for _ in 0..2 {
+        let conn = one.publisher();
+        one.core.handle(
+            one.now,
+            Input::Count {
+                conn,
+                subject: ADDRESS,
+            },
+        );
+    }
+    one.turn();
+    assert_eq!(one.stats.blocks.get(), 1);
+    one.verdicts();
+    assert!(is_too_fast(posted(&mut one, ADDRESS)));
+    let other = Subject::Address(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 2)));
+    assert_eq!(posted(&mut one, other), Verdict::Published);
+    let rules = Rules {
+        limits,
+        ..Rules::default()
+    };
+    one.core.handle(one.now, Input::Configure(Box::new(rules)));
+    assert_eq!(posted(&mut one, ADDRESS), Verdict::Published);
+}
+
+#[test]
+fn a_block_ends_for_messages_by_http_with_the_rule_that_made_it() {
+    let limits = Limits {
+        address_rate: Some(Rate::new(NonZeroU64::new(1).unwrap(), 1)),
+        ..Limits::default()
+    };
+    let mut one = One::new(blocking(1, limits.clone()));
+    assert_eq!(posted(&mut one, ADDRESS), Verdict::Published);
+    assert!(is_too_fast(posted(&mut one, ADDRESS)));
+    one.pass(10_000);
+    assert!(is_too_fast(posted(&mut one, ADDRESS)), "it is blocked");
+    let rules = Rules {
+        limits,
+        ..Rules::default()
+    };
+    one.core.handle(one.now, Input::Configure(Box::new(rules)));
+    one.pass(1_000);
+    assert_eq!(posted(&mut one, ADDRESS), Verdict::Published);
+}
+
+#[test]
+fn each_message_by_http_beyond_its_address_rate_is_an_offence() {
+    let limits = Limits {
+        address_rate: Some(Rate::new(NonZeroU64::new(1).unwrap(), 1)),
+        ..Limits::default()
+    };
+    let mut one = One::new(blocking(100, limits));
+    assert_eq!(posted(&mut one, ADDRESS), Verdict::Published);
+    for _ in 0..99 {
+        assert!(is_too_fast(posted(&mut one, ADDRESS)));
+    }
+    assert_eq!((one.stats.offences.get(), one.stats.blocks.get()), (99, 0));
+    assert!(is_too_fast(posted(&mut one, ADDRESS)));
+    assert_eq!(one.stats.blocks.get(), 1);
 }
