@@ -498,8 +498,8 @@ impl Shell {
 
     /// Adds the transport of an admitted connection.
     pub fn opened(&self, conn: ConnId, transport: Rc<Transport>) {
-        if transport.tls().is_some() {
-            self.tls_opened();
+        if let Some(tls) = transport.tls() {
+            self.tls_opened(tls);
         }
         self.sockets.borrow_mut().insert(conn, transport);
     }
