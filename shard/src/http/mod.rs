@@ -236,6 +236,7 @@ impl Service<Request<Incoming>> for Routes {
     fn call(&self, request: Request<Incoming>) -> Answering {
         let (exchange, shell, conn) = (self.exchange.clone(), self.shell.clone(), self.conn);
         exchange.is_serving.set(true);
+        exchange.finish.received();
         if exchange.is_idle.take() {
             shell.turn(|core, now| core.handle(now, Input::RequestBegun { conn }));
         }
