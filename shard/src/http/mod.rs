@@ -32,6 +32,7 @@ use ringmain_proto::ws::deflate::Agreement;
 use ringmain_proto::ws::handshake::Accept;
 
 use crate::admission;
+use crate::journal::Refused;
 use crate::shell::{Reading, Shell};
 use crate::transport::Transport;
 pub use finish::Exchanges;
@@ -143,11 +144,15 @@ pub async fn exchange(shell: &Rc<Shell>, transport: &Rc<Transport>, conn: ConnId
         })
         .await;
         let written = pipe.take_written();
+        let written = Bytes::from(written);
         if !written.is_empty() {
-            respond(shell, conn, written.into());
+            respond(shell, conn, written.clone());
         }
         match step {
-            Step::Finished(Err(error)) if error.is_parse() => return Outcome::Failed,
+            Step::Finished(Err(error)) if error.is_parse() => {
+                tell_failed(shell, conn, &written, &error);
+                return Outcome::Failed;
+            }
             Step::Finished(_) => break,
             Step::Outward => {
                 let Some(join) = exchange.join.take() else {
@@ -194,6 +199,24 @@ pub async fn exchange(shell: &Rc<Shell>, transport: &Rc<Transport>, conn: ConnId
     let mut first_bytes = Vec::from(server.into_parts().read_buf);
     first_bytes.extend_from_slice(&pipe.take_received());
     Outcome::Upgraded { first_bytes }
+}
+
+/// Counts what is no request, or too long for one, by what hyper has answered it with; that has no body.
+fn tell_failed(shell: &Shell, conn: ConnId, written: &[u8], error: &hyper::Error) {
+    const VERSION: &[u8] = b"HTTP/1.1 ";
+    let mut places = written.windows(VERSION.len());
+    let Some(at) = places.rposition(|bytes| bytes == VERSION) else {
+        return;
+    };
+    let digits = &written[at + VERSION.len()..];
+    let status = digits.iter().take_while(|byte| byte.is_ascii_digit());
+    let status = status.fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
+    let refused = Refused {
+        status,
+        path: "",
+        why: &error.to_string(),
+    };
+    shell.tell_refused_request(conn, refused);
 }
 
 fn respond(shell: &Shell, conn: ConnId, bytes: Bytes) {
