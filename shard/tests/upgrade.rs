@@ -144,30 +144,42 @@ fn what_is_no_request_is_counted_by_its_answer() {
             "GET / HTTP/1.1\r\nhost: x\r\na: {}\r\n\r\n",
             "x".repeat(20_000)
         );
-        // Behind a good one, too: that has an answer of its own.
-        let behind = "GET / HTTP/1.1\r\nhost: x\r\n\r\n\x01\r\n\r\n";
-        for (bytes, status) in [(&*long, 431), ("\x01 nonsense\r\n\r\n", 400), (behind, 400)] {
-            let counted = |status| {
-                let place = RefusedStatus::of(status).index();
-                let stats = node.shards()[0].stats();
-                (
-                    stats.refused_requests[place].get(),
-                    stats
-                        .refused_requests
-                        .iter()
-                        .map(|it| it.get())
-                        .sum::<u64>(),
-                )
-            };
+        let counted = |status| {
+            let refused = &node.shards()[0].stats().refused_requests;
+            let of_status = refused[RefusedStatus::of(status).index()].get();
+            (of_status, refused.iter().map(|it| it.get()).sum::<u64>())
+        };
+        for (bytes, status) in [
+            (&*long, 431),
+            ("\x01 nonsense\r\n\r\n", 400),
+            // Behind a good one, which has an answer of its own, of either version.
+            ("GET / HTTP/1.1\r\nhost: x\r\n\r\n\x01\r\n\r\n", 400),
+            (
+                "GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n\x01\r\n\r\n",
+                400,
+            ),
+        ] {
             let before = counted(status);
             let mut stream = dial(node.address());
             stream.write_all(bytes.as_bytes()).unwrap();
             let answer = read_to_end(&mut stream);
-            assert!(answer.contains(&format!("HTTP/1.1 {status} ")), "{answer}");
+            assert!(answer.contains(&format!(" {status} ")), "{answer}");
             until("it is counted", || {
                 counted(status) == (before.0 + 1, before.1 + 1)
             });
         }
+        // What has no answer is not counted by one.
+        let before = counted(400);
+        let mut stream = dial(node.address());
+        let http2 = b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        stream.write_all(http2).unwrap();
+        let answer = read_to_end(&mut stream);
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+        drop(stream);
+        until("it is over", || {
+            node.shards()[0].stats().connections.get() == 0
+        });
+        assert_eq!(counted(400), (before.0, before.1 + 1), "the 404 alone");
         stop(node);
     }
 }

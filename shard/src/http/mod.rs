@@ -203,14 +203,16 @@ pub async fn exchange(shell: &Rc<Shell>, transport: &Rc<Transport>, conn: ConnId
 
 /// Counts what is no request, or too long for one, by what hyper has answered it with; that has no body.
 fn tell_failed(shell: &Shell, conn: ConnId, written: &[u8], error: &hyper::Error) {
-    const VERSION: &[u8] = b"HTTP/1.1 ";
-    let mut places = written.windows(VERSION.len());
-    let Some(at) = places.rposition(|bytes| bytes == VERSION) else {
+    // Of either version: hyper answers in that of the request before.
+    const BEGINNING: &[u8] = b"HTTP/1.";
+    let mut places = written.windows(BEGINNING.len());
+    let head = places.rposition(|bytes| bytes == BEGINNING);
+    let status = head.and_then(|at| written.get(at + 9..at + 12));
+    let status = status.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+    // Who speaks HTTP/2 without having asked is not answered.
+    let Some(status) = status.filter(|_| !error.is_parse_version_h2()) else {
         return;
     };
-    let digits = &written[at + VERSION.len()..];
-    let status = digits.iter().take_while(|byte| byte.is_ascii_digit());
-    let status = status.fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
     let refused = Refused {
         status,
         path: "",
