@@ -218,7 +218,7 @@ impl Session {
         }
         if rest.len() > KEPT_BYTES_MAX {
             // Later it would have to be encrypted, and rustls has no way to ask for that.
-            if self.stage == Stage::Hello {
+            if self.stage == Stage::Hello && self.leaving.is_empty() {
                 self.leaving.extend_from_slice(&DECODE_ERROR);
             }
             return Err(self.fail(InvalidMessage::HandshakePayloadTooLarge.into()));
