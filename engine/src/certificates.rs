@@ -2,10 +2,33 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use ringmain_shard::{CertificateError, Pem, ServerTls, Tickets};
 
+use crate::config::Settings;
 use crate::config::tls::CertificateFiles;
+
+/// What of each file tells that it has changed; `None` if it is not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamps(Vec<(PathBuf, Option<(SystemTime, u64)>)>);
+
+impl Stamps {
+    /// As the files are now. To be taken before they are read: then a change in between is seen.
+    pub fn of(settings: &Settings) -> Self {
+        if !settings.has_tls() {
+            return Stamps::default();
+        }
+        let files = settings.certificates();
+        let paths = files.into_iter().flat_map(|files| [files.cert, files.key]);
+        let stamps = paths.map(|path| {
+            let found = std::fs::metadata(&path).ok();
+            let stamp = found.and_then(|found| Some((found.modified().ok()?, found.len())));
+            (path, stamp)
+        });
+        Stamps(stamps.collect())
+    }
+}
 
 /// Why certificates cannot be had.
 #[derive(Debug, thiserror::Error)]

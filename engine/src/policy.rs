@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ringmain_shard::{Policy, Tickets};
+use ringmain_shard::{Policy, ServerTls, Tickets};
 
 use crate::auth::{self, AuthError};
 use crate::certificates::{self, CertificatesError};
@@ -26,10 +26,7 @@ pub enum PolicyError {
 /// # Errors
 /// A part of it could not be had.
 pub fn policy(settings: &Settings, plan: &Plan, tickets: &Tickets) -> Result<Policy, PolicyError> {
-    let tls = match settings.has_tls() {
-        true => Some(certificates::load(&settings.certificates(), tickets)?),
-        false => None,
-    };
+    let tls = server_tls(settings, tickets)?;
     Ok(Policy {
         limits: plan.limits.clone(),
         rooms: settings.room_policies(),
@@ -43,4 +40,18 @@ pub fn policy(settings: &Settings, plan: &Plan, tickets: &Tickets) -> Result<Pol
         proxy_protocol: settings.sections.limits.proxy_protocol.0,
         connections_max: usize::try_from(settings.connections_max.0).unwrap_or(usize::MAX),
     })
+}
+
+/// The part of it that certificates' files make up: `None` if nobody listens for TLS.
+///
+/// # Errors
+/// The certificates cannot be had.
+pub fn server_tls(
+    settings: &Settings,
+    tickets: &Tickets,
+) -> Result<Option<ServerTls>, CertificatesError> {
+    match settings.has_tls() {
+        true => certificates::load(&settings.certificates(), tickets).map(Some),
+        false => Ok(None),
+    }
 }

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ringmain_shard::{Policy, Tickets};
+use ringmain_shard::{Policy, ServerTls, Tickets};
 
+use crate::certificates::{CertificatesError, Stamps};
 use crate::config::Settings;
 use crate::config::keys::{KEYS, Key};
 use crate::host::{Host, HostError};
 use crate::plan::{Plan, PlanError};
-use crate::policy::{PolicyError, policy};
+use crate::policy::{PolicyError, policy, server_tls};
 use crate::sources::{Sources, SourcesError};
 
 /// What the node goes by now, and where it looks for what it is to go by next.
@@ -18,6 +19,8 @@ pub struct Reloader {
     settings: Settings,
     plan: Plan,
     tickets: Tickets,
+    /// The certificates' files, before they were read.
+    stamps: Stamps,
 }
 
 /// A new configuration that is good.
@@ -28,6 +31,8 @@ pub struct Renewal {
     pub plan: Plan,
     /// What the shards are to go by.
     pub policy: Arc<Policy>,
+    /// The certificates' files, before they were read for it.
+    pub stamps: Stamps,
     /// Keys whose value is new.
     pub applied: Vec<Change>,
     /// Keys whose value is new in the sources, and which only a restart can change.
@@ -64,6 +69,7 @@ impl Reloader {
     /// For a node that was started with these settings from these sources.
     pub fn new(sources: Sources, settings: Settings, plan: Plan, tickets: Tickets) -> Self {
         Reloader {
+            stamps: Stamps::of(&settings),
             sources,
             settings,
             plan,
@@ -71,12 +77,25 @@ impl Reloader {
         }
     }
 
-    /// What the shards are to go by, with the certificates that their files hold now.
+    /// What the shards are to go by at the start.
     ///
     /// # Errors
     /// A part of it cannot be had.
     pub fn policy(&self) -> Result<Policy, PolicyError> {
         policy(&self.settings, &self.plan, &self.tickets)
+    }
+
+    /// What the certificates' files hold now.
+    ///
+    /// # Errors
+    /// They cannot be had.
+    pub fn certificates(&self) -> Result<Option<ServerTls>, CertificatesError> {
+        server_tls(&self.settings, &self.tickets)
+    }
+
+    /// The certificates' files as they were before they were read, at the start or by the last reload.
+    pub fn stamps(&self) -> &Stamps {
+        &self.stamps
     }
 
     /// What the node goes by now.
@@ -104,6 +123,7 @@ impl Reloader {
         }
         let sections_kept = keep_sections(&self.settings, &mut settings);
         let plan = self.plan.renewed(&settings, &Host::ask()?)?;
+        let stamps = Stamps::of(&settings);
         let policy = Arc::new(policy(&settings, &plan, &self.tickets)?);
         let change = |key: &&Key| Change::of(key, &self.settings, &wanted);
         let sections = self.settings.sections.changes(&wanted.sections);
@@ -114,6 +134,7 @@ impl Reloader {
             settings,
             plan,
             policy,
+            stamps,
         })
     }
 
@@ -121,6 +142,7 @@ impl Reloader {
     pub fn accept(&mut self, renewal: Renewal) {
         self.settings = renewal.settings;
         self.plan = renewal.plan;
+        self.stamps = renewal.stamps;
     }
 }
 

@@ -87,13 +87,22 @@ fn address(engine: &Engine) -> String {
     url.strip_prefix("wss://").unwrap().to_owned()
 }
 
-/// A WebSocket over TLS that echoes.
-fn connect(address: &str, client: &Arc<ClientConfig>, host: &str) -> Tls {
+/// TLS whose handshake is done.
+fn shake_hands(address: &str, client: &Arc<ClientConfig>, host: &str) -> Tls {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let host = ServerName::try_from(host.to_owned()).unwrap();
     let connection = ClientConnection::new(client.clone(), host).unwrap();
     let mut tls = StreamOwned::new(connection, stream);
+    while tls.conn.is_handshaking() {
+        tls.conn.complete_io(&mut tls.sock).unwrap();
+    }
+    tls
+}
+
+/// A WebSocket over TLS that echoes.
+fn connect(address: &str, client: &Arc<ClientConfig>, host: &str) -> Tls {
+    let mut tls = shake_hands(address, client, host);
     tls.write_all(
         b"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
           Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
@@ -304,4 +313,95 @@ fn without_a_certificate_that_can_be_used_it_does_not_start_and_says_why() {
             && line.ends_with(" 1")
     });
     assert_eq!(full.count(), 1, "{metrics}");
+}
+
+/// Publishes over TLS with this key, and returns the answer's status.
+fn publish(address: &str, client: &Arc<ClientConfig>, key: &str) -> String {
+    let mut tls = shake_hands(address, client, "localhost");
+    let request = format!(
+        "POST /rooms/a/messages HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\
+         Authorization: Bearer {key}\r\n\r\n"
+    );
+    tls.write_all(request.as_bytes()).unwrap();
+    let mut head = [0; 12];
+    tls.read_exact(&mut head).unwrap();
+    String::from_utf8_lossy(&head[9..]).into_owned()
+}
+
+#[test]
+fn what_else_is_in_files_stays_until_a_reload() {
+    let folder = Folder::new("tls-alone");
+    folder.issue(&["localhost"], "cert.pem", "key.pem");
+    let [old_key, new_key] = ["the-key-before-the-reload", "the-key-behind-the-reload"];
+    let key_file = folder.file("api.key");
+    fs::write(&key_file, old_key).unwrap();
+    let config = folder.file("ringmain.toml");
+    let entry = format!("[[auth.api_keys]]\nname = \"shop\"\nkey_file = \"{key_file}\"\n");
+    fs::write(&config, entry).unwrap();
+    let engine = folder.serve("epoll", &["--config", &config]);
+    let (address, client) = (address(&engine), folder.client());
+    let applied = |count: u32| {
+        let line =
+            format!("ringmain_tls_certificate_changes_total{{outcome=\"applied\"}} {count}\n");
+        until("the certificates are taken up", || {
+            engine.metrics().contains(&line).then_some(())
+        });
+        engine.says("all shards go by the new configuration");
+    };
+    fs::write(&key_file, new_key).unwrap();
+    folder.issue(&["localhost"], "cert.pem", "key.pem");
+    applied(1);
+    assert_eq!(publish(&address, &client, old_key), "202");
+    assert_eq!(publish(&address, &client, new_key), "401");
+    // Nor does it keep certificates from being renewed.
+    fs::remove_file(&key_file).unwrap();
+    let new = folder.issue(&["localhost"], "cert.pem", "key.pem");
+    applied(2);
+    until("they are presented", || {
+        let tls = shake_hands(&address, &client, "localhost");
+        (presented(&tls) == new).then_some(())
+    });
+    assert_eq!(publish(&address, &client, old_key), "202");
+}
+
+#[test]
+fn files_that_change_while_the_rest_is_read_are_noticed() {
+    let folder = Folder::new("tls-between");
+    folder.issue(&["localhost"], "cert.pem", "key.pem");
+    // A pipe: whoever opens it to read waits until somebody writes, and this is read after the certificates.
+    let pipe = folder.file("api.key");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let config = folder.file("ringmain.toml");
+    let entry = format!("[[auth.api_keys]]\nname = \"shop\"\nkey_file = \"{pipe}\"\n");
+    fs::write(&config, entry).unwrap();
+    let change_meanwhile = |folder: &Folder| {
+        let mut key = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+        let new = folder.issue(&["localhost"], "cert.pem", "key.pem");
+        key.write_all(b"a-key-for-the-back-end-of-the-shop")
+            .unwrap();
+        new
+    };
+    let (engine, first) = std::thread::scope(|scope| {
+        let first = scope.spawn(|| change_meanwhile(&folder));
+        let engine = folder.serve("epoll", &["--config", &config]);
+        (engine, first.join().unwrap())
+    });
+    let (address, client) = (address(&engine), folder.client());
+    let presents = |wanted: &[u8]| {
+        until("it is presented", || {
+            let tls = shake_hands(&address, &client, "localhost");
+            (presented(&tls) == wanted).then_some(())
+        });
+    };
+    presents(&first);
+    engine.signal("HUP");
+    let second = change_meanwhile(&folder);
+    engine.says("the configuration was read again");
+    presents(&second);
 }

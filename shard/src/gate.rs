@@ -1,5 +1,6 @@
 //! Who may do what is asked for: from a request's token, or a first message that is one, to what a session may do.
 
+use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{Request, StatusCode};
@@ -10,15 +11,26 @@ use crate::auth::{Authentication, Grant, TokenRefusal};
 use crate::http::Plain;
 use crate::http::credentials::{self, Places};
 use crate::http::routes::Asked;
+use crate::origin::Admission;
 use crate::shell::Shell;
 
 /// Tokens that one turn looks at: a signature takes up to a fifth of a millisecond.
-pub const TURN_TOKENS_MAX: u32 = 8;
+pub const TURN_TOKENS_MAX: usize = 8;
 
 /// RFC 6750, section 3: what a refusal for want of a token, or of a good one, says.
 const NO_TOKEN: &[(&str, &str)] = &[("www-authenticate", "Bearer")];
 const BAD_TOKEN: &[(&str, &str)] = &[("www-authenticate", "Bearer error=\"invalid_token\"")];
 const TOO_LITTLE: &[(&str, &str)] = &[("www-authenticate", "Bearer error=\"insufficient_scope\"")];
+
+/// What a request shows of who sends it.
+pub enum Shown<'r> {
+    /// Nothing, or nothing that matters here.
+    Nothing,
+    /// A cookie, which counts for nothing: whose page has sent it along is not known.
+    StrangersCookie,
+    /// What is to be a token or an API key.
+    Token(Cow<'r, str>),
+}
 
 /// Who asks.
 enum Asker {
@@ -39,17 +51,52 @@ pub struct Admitted {
     pub user: Option<String>,
 }
 
-/// Whether somebody may do what their request asks for.
+/// What a request shows, where that matters. `admission` is how its origin was let in: a browser sends cookies along with
+/// every page's requests, so they count only for pages that the configuration names, and for who is no page.
+pub fn token<'r, B>(
+    shell: &Shell,
+    request: &'r Request<B>,
+    asked: &Asked,
+    admission: Admission,
+) -> Shown<'r> {
+    let policy = shell.policy();
+    let auth = &policy.auth;
+    if !auth.is_configured() || matches!(asked, Asked::Root | Asked::Methods(_)) {
+        return Shown::Nothing;
+    }
+    let is_strangers = admission == Admission::Anybody;
+    let places = Places {
+        cookie: auth.cookie().filter(|_| !is_strangers),
+        query: auth.query(),
+    };
+    let all = Places {
+        cookie: auth.cookie(),
+        query: None,
+    };
+    match credentials::token(request, places) {
+        Some(token) => Shown::Token(token),
+        None if credentials::token(request, all).is_some() => Shown::StrangersCookie,
+        None => Shown::Nothing,
+    }
+}
+
+/// Whether somebody may do what their request asks for, by what it [shows](token).
 ///
 /// # Errors
 /// The answer that says why not.
-pub fn admit<B>(shell: &Shell, request: &Request<B>, asked: &Asked) -> Result<Admitted, Plain> {
+pub fn admit<B>(
+    shell: &Shell,
+    request: &Request<B>,
+    asked: &Asked,
+    shown: Shown<'_>,
+) -> Result<Admitted, Plain> {
     let policy = shell.policy();
     let (auth, now) = (&policy.auth, shell.now());
     if !auth.is_configured() || matches!(asked, Asked::Root | Asked::Methods(_)) {
         return Ok(Admitted::default());
     }
-    let asker = asker(auth, request).map_err(|refusal| {
+    let has_strangers_cookie = matches!(shown, Shown::StrangersCookie);
+    let asker = asker(auth, &shown).map_err(|refusal| {
         shell.stats().token_refused(refusal.counted());
         bad_token(refusal)
     })?;
@@ -78,7 +125,10 @@ pub fn admit<B>(shell: &Shell, request: &Request<B>, asked: &Asked) -> Result<Ad
         if let Asker::Known(_) = asker {
             shell.stats().token_refused(RefusedToken::Rights);
         }
-        not_allowed(&asker, room, wants_to_join)
+        match has_strangers_cookie {
+            true => strangers_cookie(),
+            false => not_allowed(&asker, room, wants_to_join),
+        }
     })?;
     let (user, expiry) = match asker {
         Asker::Known(grant) => (grant.user, expiry(now, grant.expires_at_s)),
@@ -89,18 +139,14 @@ pub fn admit<B>(shell: &Shell, request: &Request<B>, asked: &Asked) -> Result<Ad
 }
 
 /// Who sends a request, by its token or API key.
-fn asker<B>(auth: &Authentication, request: &Request<B>) -> Result<Asker, TokenRefusal> {
-    let places = Places {
-        cookie: auth.cookie(),
-        query: auth.query(),
-    };
-    let Some(token) = credentials::token(request, places) else {
+fn asker(auth: &Authentication, shown: &Shown<'_>) -> Result<Asker, TokenRefusal> {
+    let Shown::Token(token) = shown else {
         return Ok(Asker::Anonymous);
     };
-    if auth.is_api_key(&token) {
+    if auth.is_api_key(token) {
         return Ok(Asker::BackEnd);
     }
-    auth.verify(&token, unix_seconds()).map(Asker::Known)
+    auth.verify(token, unix_seconds()).map(Asker::Known)
 }
 
 fn bad_token(refusal: TokenRefusal) -> Plain {
@@ -150,6 +196,12 @@ fn not_allowed(asker: &Asker, room: Option<&RoomName>, wants_to_join: bool) -> P
         )
         .with(NO_TOKEN),
     }
+}
+
+fn strangers_cookie() -> Plain {
+    let body = "a cookie counts for nothing from a page that only `*` or `null` lets in, since it could be anybody's: \
+                name the page's origin in `origins`, or send the token as Authorization: Bearer\n";
+    Plain::new(StatusCode::UNAUTHORIZED, body).with(NO_TOKEN)
 }
 
 fn only_publishes() -> Plain {

@@ -18,6 +18,7 @@ mod listening;
 mod node;
 mod node_errors;
 pub mod origin;
+mod place;
 mod policy;
 mod pulse;
 mod shell;

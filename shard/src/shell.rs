@@ -3,6 +3,7 @@
 mod doors;
 mod refusals;
 mod sealed;
+mod token_queue;
 mod tokens;
 mod waits;
 
@@ -50,8 +51,8 @@ pub struct Shell {
     paused: RefCell<HashMap<ConnId, Waiting<()>>>,
     /// Where connections want to go whose first message is to be a token.
     awaiting: RefCell<HashMap<ConnId, Target>>,
-    /// Tokens that requests of this turn carried.
-    tokens_seen: Cell<u32>,
+    /// Requests whose tokens are looked at in their turn.
+    token_queue: token_queue::TokenQueue,
     /// Clients behind proxies that have said who they are.
     clients: RefCell<HashMap<ConnId, SocketAddr>>,
     /// Refused connections that have their answer, with the time at which they are shut.
@@ -132,7 +133,7 @@ impl Shell {
             verdicts: RefCell::default(),
             paused: RefCell::default(),
             awaiting: RefCell::default(),
-            tokens_seen: Cell::default(),
+            token_queue: token_queue::TokenQueue::default(),
             clients: RefCell::default(),
             refused: RefCell::default(),
             accepting: RefCell::default(),
@@ -241,7 +242,6 @@ impl Shell {
                 lane_bytes: port.waiting_bytes(),
             },
         );
-        self.tokens_seen.set(0);
         gate::answer_tokens(self, core, now);
         core.send_frames(now, |to, frame| port.send(to, frame));
         port.ring_touched();
@@ -256,6 +256,9 @@ impl Shell {
         core.show();
         self.shut_refused(now);
         self.signing().begin_turn();
+        if self.token_queue.begin_turn() {
+            self.turns.request();
+        }
         if self.accept_at.get().is_some_and(|at| at <= now) {
             self.wake_accepting();
         }
@@ -498,8 +501,8 @@ impl Shell {
 
     /// Adds the transport of an admitted connection.
     pub fn opened(&self, conn: ConnId, transport: Rc<Transport>) {
-        if transport.tls().is_some() {
-            self.tls_opened();
+        if let Some(tls) = transport.tls() {
+            self.tls_opened(tls);
         }
         self.sockets.borrow_mut().insert(conn, transport);
     }

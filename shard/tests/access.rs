@@ -14,7 +14,7 @@ use ringmain_proto::ws::Opcode;
 use ringmain_shard::auth::{
     Accepted, Algorithm, ApiKey, ApiKeys, Authentication, Key, SigningKey, TokenVerifier, sign,
 };
-use ringmain_shard::{Node, NodeConfig, Policy, start};
+use ringmain_shard::{Node, NodeConfig, Origins, Policy, start};
 use serde_json::{Value, json};
 
 const SECRET: &[u8] = b"a secret of more than thirty-two bytes";
@@ -176,6 +176,52 @@ fn browsers_offer_the_token_as_a_subprotocol_and_never_get_it_back() {
         );
         assert!(!answer.contains("bearer"), "{answer}");
         stop(node);
+    }
+}
+
+#[test]
+fn a_cookie_counts_for_nothing_from_a_page_that_could_be_anybodys() {
+    for backend in backends() {
+        for (pattern, page) in [("*", "https://evil.example"), ("null", "null")] {
+            let allowed = ["https://good.example", pattern];
+            let policy = Policy {
+                connections_max: 1_000,
+                auth: Arc::new(authentication(None)),
+                origins: Origins {
+                    allowed: allowed.iter().map(|text| text.parse().unwrap()).collect(),
+                    missing_allowed: true,
+                },
+                ..Policy::default()
+            };
+            let node = start(NodeConfig {
+                policy: Arc::new(policy),
+                ..config(backend, 1)
+            })
+            .unwrap();
+            let address = node.address();
+            let token = token_for("chat");
+            let cookie = format!("Cookie: session={token}\r\n");
+            let (page, good) = (
+                format!("Origin: {page}\r\n"),
+                "Origin: https://good.example\r\n".to_owned(),
+            );
+            let tries = |headers: &str| {
+                let mut raw = ask(address, "/raw/chat", headers);
+                let mut sse = ask(address, "/sse/chat", headers);
+                let heads = [common::head(&mut raw), common::head(&mut sse)];
+                let all = heads.into_iter().chain([post(address, "chat", headers)]);
+                all.map(|head| head[9..12].to_owned()).collect::<Vec<_>>()
+            };
+            // With the cookie it is the user who asks only if it is known whose page did.
+            assert_eq!(tries(&(cookie.clone() + &page)), ["401", "401", "401"]);
+            assert_eq!(tries(&(cookie.clone() + &good)), ["101", "200", "202"]);
+            assert_eq!(tries(&cookie), ["101", "200", "202"]);
+            // Such a page may show a token of its own.
+            assert_eq!(tries(&(bearer(&token) + &page)), ["101", "200", "202"]);
+            let answer = refusal(address, "/raw/chat", &(cookie + &page));
+            assert!(answer.contains("`origins`"), "{answer}");
+            stop(node);
+        }
     }
 }
 

@@ -371,6 +371,31 @@ fn a_request_under_way_is_answered_and_a_connection_between_two_is_closed() {
 }
 
 #[test]
+fn the_second_of_two_requests_that_came_together_is_answered_too() {
+    for backend in backends() {
+        let mut node = node(backend, 1);
+        let mut member = Client::connect(node.address(), "/echo");
+        let mut stream = dial(node.address());
+        stream
+            .write_all(
+                b"GET / HTTP/1.1\r\nhost: x\r\n\r\n\
+                  POST /rooms/a/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n",
+            )
+            .unwrap();
+        let first = response(&mut stream);
+        assert!(first.starts_with("http/1.1 200 "), "{first}");
+        drain(&mut node, Duration::ZERO);
+        // Then its time has come for the other too.
+        assert_eq!(closed(&mut member), 1012);
+        stream.write_all(b"hello").unwrap();
+        let second = response(&mut stream);
+        assert!(second.starts_with("http/1.1 202 "), "{second}");
+        assert!(second.contains("connection: close"), "{second}");
+        end(node);
+    }
+}
+
+#[test]
 fn who_never_says_anything_does_not_hold_up_the_end() {
     for backend in backends() {
         let limits = Limits {

@@ -3,12 +3,12 @@
 
 mod common;
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use common::{
-    Client, Got, backends, config, dial, frame, policy, read_to_end, request, stop, until,
+    Client, Got, backends, config, dial, frame, head, policy, read_to_end, request, stop, until,
 };
-use ringmain_core::Limits;
+use ringmain_core::{Limits, RefusedStatus};
 use ringmain_proto::ws::Opcode;
 
 #[test]
@@ -112,6 +112,74 @@ fn plain_requests_get_useful_answers() {
         stream.write_all(long.as_bytes()).unwrap();
         assert!(read_to_end(&mut stream).starts_with("HTTP/1.1 431 "));
         drop(stream);
+        stop(node);
+    }
+}
+
+#[test]
+fn nothing_of_a_query_is_told() {
+    for backend in backends() {
+        let node = ringmain_shard::start(config(backend, 1)).unwrap();
+        let mut stream = dial(node.address());
+        let wrong = request("/raw/x?self=1?token=SECRET");
+        stream.write_all(&wrong).unwrap();
+        let head = head(&mut stream);
+        assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+        let mut body = [0; 200];
+        let bytes = stream.read(&mut body).unwrap();
+        // What the log says is the answer's text.
+        let text = String::from_utf8_lossy(&body[..bytes]);
+        assert!(text.contains("self takes 0 or 1"), "{text}");
+        assert!(!text.contains("SECRET"), "{text}");
+        drop(stream);
+        stop(node);
+    }
+}
+
+#[test]
+fn what_is_no_request_is_counted_by_its_answer() {
+    for backend in backends() {
+        let node = ringmain_shard::start(config(backend, 1)).unwrap();
+        let long = format!(
+            "GET / HTTP/1.1\r\nhost: x\r\na: {}\r\n\r\n",
+            "x".repeat(20_000)
+        );
+        let counted = |status| {
+            let refused = &node.shards()[0].stats().refused_requests;
+            let of_status = refused[RefusedStatus::of(status).index()].get();
+            (of_status, refused.iter().map(|it| it.get()).sum::<u64>())
+        };
+        for (bytes, status) in [
+            (&*long, 431),
+            ("\x01 nonsense\r\n\r\n", 400),
+            // Behind a good one, which has an answer of its own, of either version.
+            ("GET / HTTP/1.1\r\nhost: x\r\n\r\n\x01\r\n\r\n", 400),
+            (
+                "GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n\x01\r\n\r\n",
+                400,
+            ),
+        ] {
+            let before = counted(status);
+            let mut stream = dial(node.address());
+            stream.write_all(bytes.as_bytes()).unwrap();
+            let answer = read_to_end(&mut stream);
+            assert!(answer.contains(&format!(" {status} ")), "{answer}");
+            until("it is counted", || {
+                counted(status) == (before.0 + 1, before.1 + 1)
+            });
+        }
+        // What has no answer is not counted by one.
+        let before = counted(400);
+        let mut stream = dial(node.address());
+        let http2 = b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        stream.write_all(http2).unwrap();
+        let answer = read_to_end(&mut stream);
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+        drop(stream);
+        until("it is over", || {
+            node.shards()[0].stats().connections.get() == 0
+        });
+        assert_eq!(counted(400), (before.0, before.1 + 1), "the 404 alone");
         stop(node);
     }
 }

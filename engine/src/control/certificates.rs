@@ -1,32 +1,31 @@
 //! Certificates are taken up when their files change.
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
+
+use ringmain_shard::Policy;
 
 use super::Control;
+use crate::certificates::Stamps;
 use crate::config::Settings;
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// What of a file tells that it has changed; `None` if it is not there.
-type Stamp = Option<(SystemTime, u64)>;
-
 /// Looks whether files have changed.
 #[derive(Default)]
 pub(super) struct Watching {
     looked: Option<Instant>,
-    /// As the certificates that are presented, or refused, were read.
-    read: Vec<(PathBuf, Stamp)>,
+    /// As they were before the certificates that are presented, or refused, were read.
+    read: Stamps,
     /// As they were the last time.
-    last: Vec<(PathBuf, Stamp)>,
+    last: Stamps,
 }
 
 impl Watching {
-    /// The files are read now.
-    pub(super) fn note(&mut self, settings: &Settings) {
-        self.read = stamps(settings);
-        self.last.clone_from(&self.read);
+    /// The files were read after this.
+    pub(super) fn note(&mut self, stamps: Stamps) {
+        self.last = stamps.clone();
+        self.read = stamps;
     }
 
     /// Whether files have changed since they were read, and not since the last look: who writes two, writes them one
@@ -36,42 +35,32 @@ impl Watching {
             return false;
         }
         self.looked = Some(Instant::now());
-        let now = stamps(settings);
+        let now = Stamps::of(settings);
         let is_calm = now == self.last;
         self.last = now;
         is_calm && self.last != self.read
     }
 }
 
-fn stamps(settings: &Settings) -> Vec<(PathBuf, Stamp)> {
-    if !settings.has_tls() {
-        return Vec::new();
-    }
-    let files = settings.certificates();
-    let paths = files.into_iter().flat_map(|files| [files.cert, files.key]);
-    paths
-        .map(|path| {
-            let found = std::fs::metadata(&path).ok();
-            let stamp = found.and_then(|found| Some((found.modified().ok()?, found.len())));
-            (path, stamp)
-        })
-        .collect()
-}
-
 impl Control {
-    /// Takes certificates up if their files have changed. Those that are presented stay if the new ones cannot be used.
+    /// Takes certificates up if their files have changed, and nothing else. Those that are presented stay if the new ones
+    /// cannot be used.
     pub(super) fn watch_certificates(&mut self) {
         let settings = self.reloading.settings();
         if !self.certificates.has_changed(settings) {
             return;
         }
-        self.certificates.note(settings);
-        match self.reloading.policy() {
-            Ok(policy) => {
+        self.certificates.note(self.certificates.last.clone());
+        match self.reloading.certificates() {
+            Ok(tls) => {
                 self.numbers.certificates_applied.add(1);
                 tracing::info!(
                     "the certificates' files have changed: new connections are presented with them"
                 );
+                let policy = Policy {
+                    tls,
+                    ..self.node.policy().clone()
+                };
                 self.give(policy.into());
             }
             Err(error) => {

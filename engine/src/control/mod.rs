@@ -118,7 +118,7 @@ impl Control {
         closing: Closing,
     ) -> Self {
         let mut certificates = Watching::default();
-        certificates.note(reloading.settings());
+        certificates.note(reloading.stamps());
         Control {
             certificates,
             withheld: Withheld::new(

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use ringmain_shard::Policy;
+use ringmain_shard::{Policy, ServerTls};
 
+use crate::certificates::{CertificatesError, Stamps};
 use crate::config::Settings;
 use crate::config::value::LogFilter;
 use crate::logging::LogHandle;
-use crate::policy::PolicyError;
 use crate::reload::{Reloader, Renewal};
 
 use super::Control;
@@ -35,9 +35,14 @@ impl Reloading {
         self.reloader.settings()
     }
 
-    /// What the shards are to go by, with the certificates that their files hold now.
-    pub(super) fn policy(&self) -> Result<Policy, PolicyError> {
-        self.reloader.policy()
+    /// What the certificates' files hold now.
+    pub(super) fn certificates(&self) -> Result<Option<ServerTls>, CertificatesError> {
+        self.reloader.certificates()
+    }
+
+    /// The certificates' files as they were before they were read, at the start or by the last reload.
+    pub(super) fn stamps(&self) -> Stamps {
+        self.reloader.stamps().clone()
     }
 
     fn refilter(&self, filter: &LogFilter) {
@@ -71,7 +76,7 @@ impl Control {
             renewal.settings.connections_max.0,
             renewal.policy.limits.memory_bytes_max,
         );
-        self.certificates.note(&renewal.settings);
+        self.certificates.note(renewal.stamps.clone());
         self.give(renewal.policy.clone());
         self.reloading.reloader.accept(renewal);
     }

@@ -17,7 +17,8 @@ use crate::tick::Tick;
 pub struct Connection {
     /// How far it has come.
     pub stage: Stage,
-    /// When it was last heard or, while a ping waits for a sign of life, when that was sent.
+    /// When it was last heard or, while a ping waits for a sign of life, when that was sent. While it is HTTP: when it was
+    /// accepted, or its present request began.
     pub beat: Tick,
     /// When it became a WebSocket: its lifetime runs from then.
     pub opened: Tick,

@@ -69,7 +69,7 @@ pub struct RefusedStatus(u8);
 
 impl RefusedStatus {
     /// The statuses that have a place of their own, and their labels.
-    const KNOWN: [(u16, &'static str); 13] = [
+    const KNOWN: [(u16, &'static str); 14] = [
         (400, "400"),
         (401, "401"),
         (403, "403"),
@@ -78,6 +78,7 @@ impl RefusedStatus {
         (408, "408"),
         (409, "409"),
         (413, "413"),
+        (414, "414"),
         (415, "415"),
         (426, "426"),
         (429, "429"),

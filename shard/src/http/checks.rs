@@ -6,7 +6,7 @@ use http::{Request, StatusCode};
 
 use super::cors::Cors;
 use super::routes::{self, Asked, Plain, Resource};
-use crate::gate::{self, Admitted};
+use crate::gate::{self, Admitted, Shown};
 use crate::origin::{Admission, OriginRefusal};
 use crate::shell::Shell;
 
@@ -15,18 +15,20 @@ use crate::shell::Shell;
 pub async fn check<B>(shell: &Shell, request: &Request<B>) -> Result<(Cors, Checked), Plain> {
     let resource = routes::resource(request)?;
     let mut cors = Cors::default();
+    let mut admission = Admission::Unnamed;
     if !matches!(resource, Resource::Root) {
-        let admission = admit_origin(shell, request)?;
+        admission = admit_origin(shell, request)?;
         if !resource.is_socket() {
             cors = Cors::new(request.headers(), admission);
         }
     }
     let checked = match routes::asked(request, resource) {
         Ok(asked) => {
-            if shell.policy().auth.is_configured() {
-                shell.may_look_at_token().await;
+            let token = gate::token(shell, request, &asked, admission);
+            if let Shown::Token(_) = token {
+                shell.tokens_queue().turn(|| shell.turns().request()).await;
             }
-            let admitted = gate::admit(shell, request, &asked);
+            let admitted = gate::admit(shell, request, &asked, token);
             if let Ok(Admitted {
                 user: Some(user), ..
             }) = &admitted

@@ -54,7 +54,7 @@ impl Finish {
         false
     }
 
-    /// Bytes of a request have come.
+    /// Bytes of a request have come, or it is whole: it may have come together with the one before.
     pub fn received(&self) {
         self.is_between.set(false);
     }

@@ -32,6 +32,7 @@ use ringmain_proto::ws::deflate::Agreement;
 use ringmain_proto::ws::handshake::Accept;
 
 use crate::admission;
+use crate::journal::Refused;
 use crate::shell::{Reading, Shell};
 use crate::transport::Transport;
 pub use finish::Exchanges;
@@ -143,11 +144,15 @@ pub async fn exchange(shell: &Rc<Shell>, transport: &Rc<Transport>, conn: ConnId
         })
         .await;
         let written = pipe.take_written();
+        let written = Bytes::from(written);
         if !written.is_empty() {
-            respond(shell, conn, written.into());
+            respond(shell, conn, written.clone());
         }
         match step {
-            Step::Finished(Err(error)) if error.is_parse() => return Outcome::Failed,
+            Step::Finished(Err(error)) if error.is_parse() => {
+                tell_failed(shell, conn, &written, &error);
+                return Outcome::Failed;
+            }
             Step::Finished(_) => break,
             Step::Outward => {
                 let Some(join) = exchange.join.take() else {
@@ -196,6 +201,26 @@ pub async fn exchange(shell: &Rc<Shell>, transport: &Rc<Transport>, conn: ConnId
     Outcome::Upgraded { first_bytes }
 }
 
+/// Counts what is no request, or too long for one, by what hyper has answered it with; that has no body.
+fn tell_failed(shell: &Shell, conn: ConnId, written: &[u8], error: &hyper::Error) {
+    // Of either version: hyper answers in that of the request before.
+    const BEGINNING: &[u8] = b"HTTP/1.";
+    let mut places = written.windows(BEGINNING.len());
+    let head = places.rposition(|bytes| bytes == BEGINNING);
+    let status = head.and_then(|at| written.get(at + 9..at + 12));
+    let status = status.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+    // Who speaks HTTP/2 without having asked is not answered.
+    let Some(status) = status.filter(|_| !error.is_parse_version_h2()) else {
+        return;
+    };
+    let refused = Refused {
+        status,
+        path: "",
+        why: &error.to_string(),
+    };
+    shell.tell_refused_request(conn, refused);
+}
+
 fn respond(shell: &Shell, conn: ConnId, bytes: Bytes) {
     shell.turn(|core, now| core.handle(now, Input::Respond { conn, bytes }));
 }
@@ -236,6 +261,7 @@ impl Service<Request<Incoming>> for Routes {
     fn call(&self, request: Request<Incoming>) -> Answering {
         let (exchange, shell, conn) = (self.exchange.clone(), self.shell.clone(), self.conn);
         exchange.is_serving.set(true);
+        exchange.finish.received();
         if exchange.is_idle.take() {
             shell.turn(|core, now| core.handle(now, Input::RequestBegun { conn }));
         }

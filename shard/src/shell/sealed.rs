@@ -55,22 +55,25 @@ impl Shell {
     }
 
     /// Counts a TLS connection that is accepted.
-    pub fn tls_opened(&self) {
+    pub fn tls_opened(&self, tls: &TlsSocket) {
+        tls.session().is_counted = true;
         self.stats.tls_connections.add(1);
         self.stats.tls_handshaking.add(1);
     }
 
     /// Counts a TLS connection that is at its end.
     pub(super) fn tls_ended(&self, tls: &TlsSocket) {
+        self.handshake_over(&mut tls.session(), TlsHandshake::Unfinished);
         tls.say_farewell();
-        if tls.session().is_handshaking() {
-            self.handshake_over(TlsHandshake::Unfinished);
-        }
         let stats = &self.stats.tls_connections;
         stats.set(stats.get().saturating_sub(1));
     }
 
-    fn handshake_over(&self, how: TlsHandshake) {
+    /// A handshake has come to this end, unless it had come to another before.
+    fn handshake_over(&self, session: &mut Session, how: TlsHandshake) {
+        if !std::mem::take(&mut session.is_counted) {
+            return;
+        }
         self.stats.tls_handshakes[how as usize].add(1);
         let under_way = &self.stats.tls_handshaking;
         under_way.set(under_way.get().saturating_sub(1));
@@ -106,7 +109,6 @@ impl Shell {
         };
         let opened = &mut *self.tls.opened.borrow_mut();
         opened.clear();
-        let was_handshaking = session.is_handshaking();
         let result = session.open(&mut buffer[..kept + bytes], opened);
         drop(buffer);
         let how = match &result {
@@ -114,10 +116,10 @@ impl Shell {
             Ok(Opened::Established(_)) => Some(TlsHandshake::Full),
             Ok(Opened::PlainHttp) => Some(TlsHandshake::PlainHttp),
             Ok(_) => None,
-            Err(_) => was_handshaking.then_some(TlsHandshake::Failed),
+            Err(_) => Some(TlsHandshake::Failed),
         };
         if let Some(how) = how {
-            self.handshake_over(how);
+            self.handshake_over(&mut session, how);
         }
         let is_closed = session.is_peer_closed();
         let has_leaving = !session.leaving().is_empty();

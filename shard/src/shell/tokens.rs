@@ -1,10 +1,10 @@
-//! Tokens: whose connections wait for one to come, and how many one turn looks at.
+//! Tokens: whose connections wait for one to come, and whose are they when it has.
 
 use ringmain_core::{ConnId, Input, ShardCore, Target, Tick};
 use ringmain_router::Subject;
 
 use super::Shell;
-use crate::gate::TURN_TOKENS_MAX;
+use super::token_queue::TokenQueue;
 
 impl Shell {
     /// Notes where a connection wants to go whose first message is to be a token.
@@ -17,12 +17,9 @@ impl Shell {
         self.awaiting.borrow_mut().remove(&conn)
     }
 
-    /// Waits until a token may be looked at: a storm of them shall not stall the shard.
-    pub async fn may_look_at_token(&self) {
-        while self.tokens_seen.get() >= TURN_TOKENS_MAX {
-            self.next_turn().await;
-        }
-        self.tokens_seen.set(self.tokens_seen.get() + 1);
+    /// Whose token, of a request, is looked at next.
+    pub fn tokens_queue(&self) -> &TokenQueue {
+        &self.token_queue
     }
 
     /// A connection is a user's.

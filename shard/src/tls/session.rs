@@ -8,7 +8,7 @@ use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError,
     UnbufferedStatus,
 };
-use rustls::{HandshakeKind, ServerConfig};
+use rustls::{HandshakeKind, InvalidMessage, ServerConfig};
 
 use super::sealed::Sealed;
 use super::{SEAL_BYTES_MAX, signing};
@@ -20,6 +20,12 @@ const RECORD_EXTRA_BYTES: usize = 256;
 const RECORD_BYTES: usize = 16 * 1024;
 /// Room for the alert that ends a connection.
 const ALERT_BYTES: usize = 128;
+/// The beginning of what is not whole may be so long: one record of either version (RFC 5246, section 6.2.3), or a
+/// handshake's message in as many records as its sender likes, with their headers. rustls itself would wait for 64 KiB
+/// of a message, in records of a byte each.
+const KEPT_BYTES_MAX: usize = 5 + RECORD_BYTES + 2048;
+/// TLS's fatal alert `decode_error` (RFC 8446, section 6), before there are keys.
+const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
 
 /// How far a connection's TLS has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +66,8 @@ pub struct Session {
     /// The peer sends nothing more.
     peer_closed: bool,
     has_bid_farewell: bool,
+    /// Its handshake counts among those under way. Apart from the stage, since a socket may fail at any of them.
+    pub is_counted: bool,
     /// Somebody waits to send what is leaving.
     pub is_awaited: bool,
     /// What the core was last told of [`held_bytes`](Self::held_bytes).
@@ -76,6 +84,7 @@ impl Session {
             leaving: Vec::new(),
             peer_closed: false,
             has_bid_farewell: false,
+            is_counted: false,
             is_awaited: false,
             told_bytes: 0,
         })
@@ -89,11 +98,6 @@ impl Session {
     /// Whether the peer turned out to speak plain HTTP.
     pub fn is_plain(&self) -> bool {
         self.stage == Stage::Plain
-    }
-
-    /// Whether the handshake has neither come to its end nor failed.
-    pub fn is_handshaking(&self) -> bool {
-        matches!(self.stage, Stage::Hello | Stage::Answered)
     }
 
     /// Whether the peer has said that it sends nothing more.
@@ -193,12 +197,34 @@ impl Session {
         };
         if let Err(error) = result {
             self.encode_alert(&mut received[at..]);
-            self.stage = Stage::Failed;
-            self.kept = Vec::new();
-            return Err(error);
+            return Err(self.fail(error));
         }
-        self.kept = received[at..].to_vec();
+        self.keep(&received[at..])?;
         Ok(self.progress(signing::signatures() != signatures))
+    }
+
+    fn fail(&mut self, error: rustls::Error) -> rustls::Error {
+        self.stage = Stage::Failed;
+        self.kept = Vec::new();
+        error
+    }
+
+    /// Keeps the beginning of what is not whole yet, if it is not too long. What comes after the peer's last word is
+    /// nothing.
+    fn keep(&mut self, rest: &[u8]) -> Result<(), rustls::Error> {
+        if self.peer_closed {
+            self.kept = Vec::new();
+            return Ok(());
+        }
+        if rest.len() > KEPT_BYTES_MAX {
+            // Later it would have to be encrypted, and rustls has no way to ask for that.
+            if self.stage == Stage::Hello && self.leaving.is_empty() {
+                self.leaving.extend_from_slice(&DECODE_ERROR);
+            }
+            return Err(self.fail(InvalidMessage::HandshakePayloadTooLarge.into()));
+        }
+        self.kept = rest.to_vec();
+        Ok(())
     }
 
     /// Notes how far the handshake has come.

@@ -2,14 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
 
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::sign::{Signer, SigningKey};
 use rustls::{Error, SignatureAlgorithm, SignatureScheme};
+
+use crate::place::Place;
 
 /// Hellos that are answered in one turn, as long as none of them takes a signature: those with a ticket.
 const TURN_ANSWERS_MAX: usize = 8;
@@ -67,13 +67,6 @@ pub struct SigningQueue {
     is_taken: Cell<bool>,
 }
 
-/// A place in the queue.
-#[derive(Default)]
-struct Place {
-    is_called: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
-}
-
 impl SigningQueue {
     /// Waits for the turn to answer. [`done`](Self::done) has to follow before anything else is awaited.
     pub async fn turn(&self) {
@@ -82,14 +75,7 @@ impl SigningQueue {
         }
         let place = Rc::new(Place::default());
         self.waiting.borrow_mut().push_back(place.clone());
-        poll_fn(|context| {
-            if place.is_called.get() {
-                return Poll::Ready(());
-            }
-            place.waker.replace(Some(context.waker().clone()));
-            Poll::Pending
-        })
-        .await;
+        place.wait().await;
     }
 
     /// An answer was given, or none was due. Returns whether somebody still waits.
@@ -121,10 +107,7 @@ impl SigningQueue {
         }
         if let Some(place) = self.waiting.borrow_mut().pop_front() {
             self.is_taken.set(true);
-            place.is_called.set(true);
-            if let Some(waker) = place.waker.take() {
-                waker.wake();
-            }
+            place.call();
         }
     }
 }
@@ -133,7 +116,7 @@ impl SigningQueue {
 mod tests {
     use super::*;
     use std::pin::pin;
-    use std::task::Context;
+    use std::task::{Context, Waker};
 
     fn sign() {
         SIGNATURES.set(SIGNATURES.get() + 1);

@@ -1,14 +1,19 @@
 //! What connections carry once they are made.
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ringmain_core::{CloseReason, Limits, TlsHandshake};
 use ringmain_proto::ws::Opcode;
+use ringmain_shard::Tickets;
+use rustls::ConnectionTrafficSecrets;
 
 use crate::common::{Client, Got, backends, dial, frame, request, stop, until};
 use crate::support::{
-    TlsStream, address, closes, connect, handshakes, pattern, start, sum, tls, tls_on, upgrade,
+    Authority, TlsStream, address, closes, connect, handshakes, pattern, server_tls, start,
+    start_with, sum, tls, tls_on, tls_policy, upgrade,
 };
 
 fn large_messages() -> Limits {
@@ -423,6 +428,65 @@ fn new_keys_in_the_middle_of_a_connection() {
             echo.expect_message(&message);
         }
         drop(echo);
+        stop(node);
+    }
+}
+
+/// A record of TLS 1.3 (RFC 8446, section 5.2), as whoever knows its sender's secrets can make it.
+fn record(key: &LessSafeKey, iv: &[u8], number: u64, kind: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut nonce: [u8; 12] = iv.try_into().unwrap();
+    for (byte, mask) in nonce[4..].iter_mut().zip(number.to_be_bytes()) {
+        *byte ^= mask;
+    }
+    let mut body = [bytes, &[kind]].concat();
+    let length = (body.len() + key.algorithm().tag_len()) as u16;
+    let mut record = vec![23, 3, 3];
+    record.extend_from_slice(&length.to_be_bytes());
+    let nonce = Nonce::assume_unique_for_key(nonce);
+    key.seal_in_place_append_tag(nonce, Aad::from(&record), &mut body)
+        .unwrap();
+    record.extend_from_slice(&body);
+    record
+}
+
+#[test]
+fn a_message_about_keys_in_pieces_is_kept_up_to_a_record_and_no_further() {
+    const HANDSHAKE: u8 = 22;
+    for backend in backends() {
+        let authority = Authority::new();
+        let pair = authority.issue(&["localhost"]);
+        let tls_of = server_tls(&[&pair], &Tickets::new().unwrap());
+        let node = start_with(backend, 1, tls_policy(tls_of, Limits::default()));
+        let mut client = authority.client_of(&[&rustls::version::TLS13]);
+        client.enable_secret_extraction = true;
+        let echo = connect(&node, &Arc::new(client), "/echo");
+        let mut socket = echo.stream.sock.stream;
+        let secrets = echo.stream.conn.dangerous_extract_secrets().unwrap();
+        let (first, ConnectionTrafficSecrets::Aes256Gcm { key, iv }) = secrets.tx else {
+            panic!("another cipher is agreed on");
+        };
+        let key = UnboundKey::new(&AES_256_GCM, key.as_ref()).unwrap();
+        let key = LessSafeKey::new(key);
+        // A key update that says it has 60,000 bytes, a byte in a record.
+        let mut message = vec![24, 0, 0xea, 0x60];
+        message.resize(1_000, 0);
+        let records: Vec<u8> = (first..)
+            .zip(&message)
+            .flat_map(|(number, byte)| record(&key, iv.as_ref(), number, HANDSHAKE, &[*byte]))
+            .collect();
+        let (few, more) = records.split_at(18_000);
+        socket.write_all(few).unwrap();
+        until("they are kept", || {
+            sum(&node, |stats| stats.memory_bytes.get()) == few.len() as u64
+        });
+        socket.write_all(more).unwrap();
+        let _ = socket.read_to_end(&mut Vec::new());
+        drop(socket);
+        until("it is counted", || {
+            closes(&node, CloseReason::TlsFailed) == 1
+                && sum(&node, |stats| stats.memory_bytes.get()) == 0
+        });
+        assert_eq!(handshakes(&node, TlsHandshake::Failed), 0);
         stop(node);
     }
 }

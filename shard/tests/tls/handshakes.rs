@@ -207,6 +207,76 @@ fn so_many_handshakes_may_be_under_way_and_no_more() {
 }
 
 #[test]
+fn a_reset_in_the_middle_gives_the_place_back() {
+    const RESETS: u64 = 20;
+    for backend in backends() {
+        let authority = Authority::new();
+        let pair = authority.issue(&["localhost"]);
+        let tls_of = server_tls(&[&pair], &Tickets::new().unwrap());
+        let mut policy = tls_policy(tls_of, Limits::default());
+        policy.tls_handshakes_max = 2;
+        let node = start_with(backend, 1, policy);
+        let client = Arc::new(authority.client());
+        for _ in 0..RESETS {
+            // The answer to the hello finds a socket that takes nothing any more.
+            let mut stream = tls(&node, &client);
+            stream.conn.write_tls(&mut stream.sock).unwrap();
+            let socket = socket2::SockRef::from(&stream.sock.stream);
+            socket.set_linger(Some(Duration::ZERO)).unwrap();
+            drop(stream);
+            until("it has come and is gone", || {
+                sum(&node, |stats| stats.connections.get()) == 0
+            });
+        }
+        let refused = Refusal::TlsHandshakesMax as usize;
+        until("all are counted, and none is under way", || {
+            let refused = sum(&node, |stats| stats.refusals[refused].get());
+            handshakes(&node, TlsHandshake::Unfinished) + refused == RESETS
+                && sum(&node, |stats| stats.tls_handshaking.get()) == 0
+        });
+        connect(&node, &client, "/echo").send(b"there is room");
+        stop(node);
+    }
+}
+
+#[test]
+fn a_hello_in_pieces_is_kept_up_to_a_record_and_no_further() {
+    for backend in backends() {
+        let (node, client) = start(backend, 1, Limits::default());
+        let mut stream = dial(address(&node));
+        // A hello that says it has 60,000 bytes, a byte in a record.
+        let mut hello = vec![1, 0, 0xea, 0x60];
+        hello.resize(4_000, 0);
+        let records: Vec<u8> = hello
+            .iter()
+            .flat_map(|byte| [22, 3, 1, 0, 1, *byte])
+            .collect();
+        let (few, more) = records.split_at(18_000);
+        stream.write_all(few).unwrap();
+        until("they are kept", || {
+            sum(&node, |stats| stats.memory_bytes.get()) == few.len() as u64
+        });
+        stream.write_all(more).unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        // The alert decode_error (RFC 8446, section 6.2).
+        assert_eq!(answer, [21, 3, 3, 0, 2, 2, 50]);
+        drop(stream);
+        until("it is counted", || {
+            handshakes(&node, TlsHandshake::Failed) == 1
+                && closes(&node, CloseReason::TlsFailed) == 1
+                && sum(&node, |stats| stats.tls_handshaking.get()) == 0
+                && sum(&node, |stats| stats.memory_bytes.get()) == 0
+        });
+        // A good one may come in pieces.
+        let mut slow = tls(&node, &client);
+        slow.sock.bytes_max = 1;
+        upgrade(slow, "/echo").send(b"in pieces");
+        stop(node);
+    }
+}
+
+#[test]
 fn a_storm_of_handshakes_is_served_one_signature_a_turn_while_others_talk() {
     const CLIENTS: u64 = 300;
     for backend in backends() {

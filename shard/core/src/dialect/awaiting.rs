@@ -5,6 +5,7 @@ use ringmain_proto::ws::{MessageKind, Payload};
 use super::{Actions, Dialect, Encoding};
 use crate::close::CloseReason;
 use crate::limits::TOKEN_BYTES_MAX;
+use crate::refused_token::RefusedToken;
 
 /// A session whose client has yet to say who it is. It is in no room, so nothing is published to it, and what it says is
 /// published to nobody.
@@ -29,8 +30,15 @@ impl Dialect for Awaiting {
                 *self = Awaiting::Answer;
                 Ok(())
             }
-            // Too long for a token, or no text; and nothing is received while the answer is awaited.
-            _ => Err(CloseReason::TokenRefused),
+            (Awaiting::Token, kind) => {
+                actions.refuse_token(match kind {
+                    MessageKind::Text => RefusedToken::TooLong,
+                    MessageKind::Binary => RefusedToken::Malformed,
+                });
+                Err(CloseReason::TokenRefused)
+            }
+            // Nothing is received while the answer is awaited.
+            (Awaiting::Answer, _) => Err(CloseReason::TokenRefused),
         }
     }
 

@@ -17,6 +17,7 @@ use crate::access::Access;
 use crate::close::CloseReason;
 use crate::encoded::Encoded;
 use crate::memory::Meter;
+use crate::refused_token::RefusedToken;
 
 pub use awaiting::Awaiting;
 pub use echo::Echo;
@@ -36,6 +37,8 @@ pub trait Actions {
     fn refuse_publish(&mut self) -> Result<(), CloseReason>;
     /// Asks whether this token is taken. Nothing more is received until that is answered.
     fn ask(&mut self, token: Payload<'_>);
+    /// Counts what was to be a token, and need not be asked about.
+    fn refuse_token(&mut self, reason: RefusedToken);
 }
 
 /// One way of speaking to the engine. The state of one session, small and cheap to copy out.

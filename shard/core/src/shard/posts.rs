@@ -56,6 +56,8 @@ impl ShardCore {
             && !connection.finishing
         {
             connection.reason = None;
+            // Its time runs from now, in a drain too.
+            connection.beat = now;
             self.wheel
                 .set(conn.index, now.plus(self.limits.handshake_ms));
         }
@@ -71,6 +73,8 @@ impl ShardCore {
             connection
                 .reason
                 .get_or_insert(crate::CloseReason::RequestDone);
+            // Another may have come with it, whose beginning nobody saw.
+            connection.beat = now;
             self.wheel
                 .set(conn.index, now.plus(self.limits.keep_alive_ms));
         }

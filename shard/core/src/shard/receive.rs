@@ -14,6 +14,7 @@ use crate::dialect::{Actions, Dialect};
 use crate::encoded::Encoded;
 use crate::limits::{INLINE_PAYLOAD_BYTES_MAX, TURN_RESUMES_MAX};
 use crate::rates::{RateAction, RateLimit};
+use crate::refused_token::RefusedToken;
 use crate::room::RoomKey;
 use crate::stats::DropReason;
 use crate::tick::Tick;
@@ -456,6 +457,10 @@ impl Actions for Handling<'_> {
         if let Some(entry) = self.core.sessions.get(self.session) {
             self.core.tokens.push_back((entry.conn, token.into_vec()));
         }
+    }
+
+    fn refuse_token(&mut self, reason: RefusedToken) {
+        self.core.stats.token_refused(reason);
     }
 
     fn reply(&mut self, opcode: Opcode, payload: Payload<'_>) {

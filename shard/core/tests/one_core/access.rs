@@ -2,8 +2,8 @@
 
 use ringmain_core::limits::TOKEN_BYTES_MAX;
 use ringmain_core::{
-    Access, CloseReason, ConnId, DropReason, Expiry, Input, Limits, Pass, RefusedPublish, Target,
-    Tick,
+    Access, CloseReason, ConnId, DropReason, Expiry, Input, Limits, Pass, RefusedPublish,
+    RefusedToken, Target, Tick,
 };
 use ringmain_proto::ws::Opcode;
 use ringmain_proto::ws::encode::write_masked_frame;
@@ -33,6 +33,10 @@ fn listener(one: &mut One, room: &str) -> ConnId {
 fn closed_with(one: &mut One, conn: ConnId, code: u16) {
     let seen = one.seen(conn);
     assert!(seen.contains(&Seen::Close(code)), "{seen:?}");
+}
+
+fn tokens_refused(one: &One, reason: RefusedToken) -> u64 {
+    one.stats.tokens_refused[reason as usize].get()
 }
 
 #[test]
@@ -180,6 +184,8 @@ fn a_token_that_is_refused_or_does_not_come_closes_the_connection() {
     }
     assert_eq!(one.closed(CloseReason::TokenRefused), 2);
     assert_eq!(one.closed(CloseReason::TokenTimeout), 1);
+    // Of the other it is known to whoever has looked at it.
+    assert_eq!(tokens_refused(&one, RefusedToken::Malformed), 1);
 }
 
 #[test]
@@ -216,4 +222,5 @@ fn what_is_too_long_for_a_token_is_not_kept() {
     one.turn();
     assert!(one.tokens.is_empty());
     closed_with(&mut one, conn, 3000);
+    assert_eq!(tokens_refused(&one, RefusedToken::TooLong), 1);
 }

@@ -102,6 +102,24 @@ fn who_never_asks_for_anything_has_the_time_of_a_closing_handshake() {
 }
 
 #[test]
+fn a_request_under_way_has_its_time_however_old_its_connection_is() {
+    let mut one = One::new(Limits::default());
+    let conn = one.core.admit(one.now).unwrap();
+    one.sockets.insert(conn, Default::default());
+    one.core.handle(one.now, Input::RequestBegun { conn });
+    one.core.handle(one.now, Input::RequestDone { conn });
+    one.pass(20 * SECOND);
+    one.core.handle(one.now, Input::RequestBegun { conn });
+    drain(&mut one, 0);
+    one.pass(4 * SECOND);
+    assert_eq!(one.seen(conn), [Seen::Finishing]);
+    one.pass(2 * SECOND);
+    assert_eq!(one.seen(conn), [Seen::Shut]);
+    one.end(conn);
+    assert_eq!(one.closed(CloseReason::Stopping), 1);
+}
+
+#[test]
 fn a_stop_cuts_a_drain_short() {
     let mut one = One::new(Limits::default());
     for _ in 0..2_000 {
