@@ -6,6 +6,7 @@
 //! what is for the broker waits in the link's own queue meanwhile, whose bounds are known.
 #![forbid(unsafe_code)]
 
+mod check;
 mod connect;
 mod drainer;
 mod driver;
@@ -14,6 +15,7 @@ mod listening;
 mod status;
 mod way;
 
+pub use check::{check_authorities, check_credentials, check_nkey, check_own};
 pub use connect::{Auth, NatsConfig, NatsError, Tls};
 pub use driver::{Driver, Handle};
 pub use status::{NodeStatus, Status};
