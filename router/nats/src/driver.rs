@@ -400,16 +400,19 @@ impl Driver {
                 break;
             }
         }
-        let link = &mut self.link;
-        let answers = std::iter::from_fn(|| link.poll_answer()).collect();
         // Nobody is here any more who wants to hear something: the broker's answer does not wait behind that.
         self.listening = Listening::new();
+        let link = &mut self.link;
+        let answers = std::iter::from_fn(|| link.poll_answer()).collect();
+        let (nodes, plain) = (self.link.end_subject(0), self.link.end_subject(1));
+        let is_there = self.link.interrupted().is_none();
         let ended = async {
-            let is_plain_there = self.plain.is_connected();
-            let nodes = self.nodes.end(last, self.link.end_subject(0));
-            let plain = self.plain.end(answers, self.link.end_subject(1));
+            let nodes = async { is_there && self.nodes.end(last, nodes).await };
+            // Where its connection is not there, nobody waits for answers.
+            let plain =
+                async { !self.plain.is_connected() || self.plain.end(answers, plain).await };
             let (nodes, plain) = tokio::join!(nodes, plain);
-            nodes && (plain || !is_plain_there)
+            nodes && plain
         };
         tokio::select! {
             // Who asked may have gone.
