@@ -93,7 +93,10 @@ pub fn serve(
         .map_err(ServeError::Control)?;
     let tickets = Tickets::new().map_err(ServeError::Tickets)?;
     let reloader = Reloader::new(sources, settings, plan, tickets);
-    runtime.block_on(serve_here(reloader, log))
+    let outcome = runtime.block_on(serve_here(reloader, log));
+    // A name may still be looked up, which a thread of its own waits for, as long as the resolver takes.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn serve_here(reloader: Reloader, log: &Log) -> Result<Outcome, ServeError> {

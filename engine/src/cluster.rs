@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ringmain_core::RoomPolicies;
-use ringmain_nats::{Auth, Driver, Handle, NatsConfig, NatsError, Tls};
+use ringmain_nats::{
+    Auth, Driver, Handle, NatsConfig, NatsError, Tls, check_authorities, check_credentials,
+    check_nkey, check_own,
+};
 use ringmain_router::cluster::outbound::OutboundLimits;
 use ringmain_router::cluster::{Backoff, LinkConfig, NodeName, PlainLimits, Source};
 use ringmain_router::{CloseRequest, RoomKey};
@@ -29,6 +32,16 @@ pub enum ClusterError {
         path: PathBuf,
         /// Why not.
         source: io::Error,
+    },
+    /// A file that is of no use.
+    #[error("`{key}` of [cluster], {}, cannot be used: {problem}", path.display())]
+    Useless {
+        /// The key.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
     },
     /// The client refuses what is configured.
     #[error(transparent)]
@@ -83,7 +96,7 @@ pub async fn start(
         servers: settings.nats.0.clone(),
         name: format!("ringmain {}", link.node),
         auth: auth(section)?,
-        tls: tls(section),
+        tls: tls(section, &settings.nats.0)?,
         backoff: Backoff::default(),
         seed: getrandom::u64().unwrap_or_default(),
     };
@@ -125,10 +138,14 @@ fn auth(section: &Cluster) -> Result<Auth, ClusterError> {
         return Ok(Auth::Token(secret("token_file", path)?));
     }
     if let Some(path) = section.nkey_file.path() {
-        return Ok(Auth::Nkey(secret("nkey_file", path)?));
+        let seed = secret("nkey_file", path)?;
+        check_nkey(&seed).map_err(useless("nkey_file", path))?;
+        return Ok(Auth::Nkey(seed));
     }
     if let Some(path) = section.credentials_file.path() {
-        return Ok(Auth::Credentials(secret("credentials_file", path)?));
+        let text = secret("credentials_file", path)?;
+        check_credentials(&text).map_err(useless("credentials_file", path))?;
+        return Ok(Auth::Credentials(text));
     }
     Ok(Auth::None)
 }
@@ -142,11 +159,28 @@ fn secret(key: &'static str, path: &Path) -> Result<String, ClusterError> {
     Ok(text.trim().to_owned())
 }
 
-fn tls(section: &Cluster) -> Tls {
-    let path = |path: Option<&Path>| path.map(Path::to_owned);
-    Tls {
-        is_required: section.tls.0,
-        authorities: path(section.tls_authorities.path()),
-        own: path(section.tls_cert.path()).zip(path(section.tls_key.path())),
+fn useless(key: &'static str, path: &Path) -> impl FnOnce(String) -> ClusterError {
+    let path = path.to_owned();
+    move |problem| ClusterError::Useless { key, path, problem }
+}
+
+/// The files are read again at each attempt to connect: they may be renewed.
+fn tls(section: &Cluster, servers: &[String]) -> Result<Tls, ClusterError> {
+    let authorities = section.tls_authorities.path();
+    let own = section.tls_cert.path().zip(section.tls_key.path());
+    if let Some(path) = authorities {
+        check_authorities(path).map_err(useless("tls_authorities", path))?;
     }
+    if let Some((certificate, key)) = own {
+        check_own(certificate, key).map_err(|(is_key, problem)| match is_key {
+            true => useless("tls_key", key)(problem),
+            false => useless("tls_cert", certificate)(problem),
+        })?;
+    }
+    Ok(Tls {
+        // Servers tell of others, without saying how those are to be reached: not worse than the one that is configured.
+        is_required: section.tls.0 || servers.iter().any(|server| server.starts_with("tls://")),
+        authorities: authorities.map(Path::to_owned),
+        own: own.map(|(certificate, key)| (certificate.to_owned(), key.to_owned())),
+    })
 }

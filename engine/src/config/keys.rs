@@ -387,7 +387,7 @@ pub const KEYS: [Key; 41] = [
     ),
     key!(
         nats,
-        "NATS servers over which rooms are shared with the other nodes of a cluster; empty for a node alone. How they are\nreached: see [cluster].",
+        "NATS servers over which rooms are shared with the other nodes of a cluster; empty for a node alone. How they are\nreached: see [cluster]. If one of them is tls://, all are reached by TLS, also those that servers tell of.",
         list: "nats://HOST:PORT, tls://HOST:PORT"
     )
     .restart(),

@@ -37,6 +37,8 @@ pub fn page(status: &Status) -> String {
         "received": counters.received,
         "published": counters.published,
         "interruptions": counters.interruptions,
+        "publish_connected": status.is_publish_connected,
+        "publish_interruptions": status.publish_interruptions,
         "drops": drops,
         "streams": streams,
         "nodes": status.nodes.iter().map(node).collect::<Vec<_>>(),

@@ -193,6 +193,20 @@ fn plain(status: &Status) -> Vec<(Family<'static>, u64)> {
             counters.streams_unfollowed,
         ),
         (
+            gauge(
+                "cluster_publish_connected",
+                "Whether the connection for plain messages is there",
+            ),
+            u64::from(status.is_publish_connected),
+        ),
+        (
+            counter(
+                "cluster_publish_interruptions",
+                "Times that the connection for plain messages was lost",
+            ),
+            status.publish_interruptions,
+        ),
+        (
             counter(
                 "cluster_slow_reads",
                 "Times that the NATS client dropped what was not read in time",

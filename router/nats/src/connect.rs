@@ -70,7 +70,7 @@ impl std::fmt::Debug for Auth {
 pub struct Tls {
     /// Whether a connection without TLS is refused.
     pub is_required: bool,
-    /// Who may have signed the broker's certificate, beside whom the system trusts: a file in PEM.
+    /// Who may have signed the broker's certificate, in place of whom the system trusts: a file in PEM.
     pub authorities: Option<PathBuf>,
     /// This node's own certificate and key, in PEM.
     pub own: Option<(PathBuf, PathBuf)>,

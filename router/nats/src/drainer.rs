@@ -1,19 +1,21 @@
-//! The one task that waits for the client library.
+//! The task that waits for the client library, one for each way to the broker.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
-use async_nats::{Client, Subscriber};
+use async_nats::{Client, PublishError, SubscribeError};
+use bytes::Bytes;
+use futures_util::StreamExt;
 use ringmain_router::Tick;
-use ringmain_router::cluster::outbound::OutboundLimits;
 use ringmain_router::cluster::{Carried, Message, Subscription};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::connect::Signs;
 use crate::gate::Gate;
+use crate::way::Shared;
 
 /// Orders that wait for the drainer.
 pub(crate) const ORDERS_MAX: usize = 2;
@@ -31,8 +33,8 @@ pub(crate) enum Order {
     /// Messages, and since when each waits.
     Publish(Vec<(Tick, Message)>),
     Subscribe(Subscription, String),
-    /// Write all that came before, and say so.
-    Flush(oneshot::Sender<()>),
+    /// Have the broker read all that came before, and say whether it has. The subject is one that nobody else listens to.
+    End(String, oneshot::Sender<bool>),
 }
 
 /// The control plane's time since the link was made.
@@ -69,14 +71,22 @@ impl Tally {
     }
 }
 
+/// Why it is not known whether the broker has read all.
+#[derive(Debug, thiserror::Error)]
+enum EndError {
+    #[error(transparent)]
+    Subscribe(#[from] SubscribeError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error("the connection was closed")]
+    Closed,
+}
+
 /// Carries out orders until there can be no more.
 pub(crate) struct Drainer {
     pub client: Client,
     pub signs: Arc<Signs>,
-    pub limits: OutboundLimits,
-    pub clock: Clock,
-    pub tally: Arc<Tally>,
-    pub subscribed: mpsc::Sender<(Subscription, Option<Subscriber>)>,
+    pub shared: Shared,
 }
 
 impl Drainer {
@@ -92,11 +102,12 @@ impl Drainer {
                 Order::Subscribe(subscription, subject) => {
                     self.subscribe(subscription, subject).await;
                 }
-                Order::Flush(done) => {
-                    if let Err(error) = self.client.flush().await {
-                        tracing::warn!(%error, "what was left for other nodes may be lost");
+                Order::End(subject, done) => {
+                    let is_read = self.is_read(subject).await;
+                    if let Err(error) = &is_read {
+                        tracing::warn!(%error, "what was left for the NATS server may be lost");
                     }
-                    let _ = done.send(());
+                    let _ = done.send(is_read.is_ok());
                 }
             }
         }
@@ -116,21 +127,24 @@ impl Drainer {
             gate.wait().await;
         }
         let publications = message.publications;
-        if self.limits.is_overdue(since, self.clock.now()) {
-            self.tally
-                .expired
-                .fetch_add(publications, Ordering::Relaxed);
+        let Shared {
+            limits,
+            clock,
+            tally,
+            ..
+        } = &self.shared;
+        if limits.is_overdue(since, clock.now()) {
+            tally.expired.fetch_add(publications, Ordering::Relaxed);
             return;
         }
         match self.client.publish(message.subject, message.payload).await {
             Ok(()) => {
                 gate.given(bytes);
-                self.tally.sent.fetch_add(publications, Ordering::Relaxed);
+                tally.sent.fetch_add(publications, Ordering::Relaxed);
             }
             Err(error) => {
                 // Of many that fail one is told each time that the link looks.
-                if self
-                    .tally
+                if tally
                     .failed
                     .fetch_add(publications.max(1), Ordering::Relaxed)
                     == 0
@@ -153,6 +167,20 @@ impl Drainer {
         let subscriber = subscriber
             .inspect_err(|error| tracing::error!(%error, "cannot subscribe"))
             .ok();
-        let _ = self.subscribed.send((subscription, subscriber)).await;
+        let _ = (self.shared.subscribed)
+            .send((subscription, subscriber))
+            .await;
+    }
+
+    /// Waits until the broker has read all that was published. That it is written is not enough: where something has come
+    /// in meanwhile that nobody has read, the kernel throws away what it has still to send when the process ends. So the
+    /// broker is asked for something where nobody listens, and says behind all the rest that nobody does.
+    async fn is_read(&self, subject: String) -> Result<(), EndError> {
+        let mut answers = self.client.subscribe(subject.clone()).await?;
+        let reply = subject.clone();
+        self.client
+            .publish_with_reply(subject, reply, Bytes::new())
+            .await?;
+        answers.next().await.map(drop).ok_or(EndError::Closed)
     }
 }

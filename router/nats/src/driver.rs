@@ -2,13 +2,11 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_nats::connection::State;
-use async_nats::{Client, Subscriber};
+use async_nats::Subscriber;
 use futures_util::FutureExt;
 use ringmain_router::cluster::{
     Change, ClusterLink, Inbound, Input, LinkConfig, Output, PlainLimits, Subscription,
@@ -18,10 +16,11 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::connect::{NatsConfig, NatsError, Signs, client};
-use crate::drainer::{BATCH_BYTES, BATCH_MAX, Clock, Drainer, ORDERS_MAX, Order, Tally};
+use crate::connect::{NatsConfig, NatsError};
+use crate::drainer::{BATCH_BYTES, Clock, ORDERS_MAX, Order, Tally};
 use crate::listening::Listening;
 use crate::status::Status;
+use crate::way::{Shared, Way};
 
 /// How often time passes for the link.
 const TURN_INTERVAL: Duration = Duration::from_millis(50);
@@ -33,18 +32,21 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 const ROUND_MAX: usize = 64;
 /// Messages of the broker that one round takes. All that came in between two rounds is fewer.
 const ROUND_MESSAGES_MAX: usize = 131_072;
-/// What a node that ends waits for its last messages to be written.
+/// What a node that ends waits for its last messages to be read.
 const LEAVE_TIME: Duration = Duration::from_secs(2);
 
 /// What of this time the end of one subscription may take.
 const LAST_CALL_TIME: Duration = Duration::from_millis(600);
+
+/// That a connection for plain messages was lost is told so often at most: whoever may publish them can end it.
+const LOST_TELL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What the rest of the control plane asks of the link.
 enum Request {
     Load(u64),
     Limit(PlainLimits),
     Close(CloseRequest, oneshot::Sender<usize>),
-    Leave(oneshot::Sender<()>),
+    Leave(oneshot::Sender<bool>),
 }
 
 /// Reaches the driver from the rest of the control plane.
@@ -80,17 +82,18 @@ impl Handle {
         }
     }
 
-    /// Tells the other nodes that this one ends, after all that its shards have sent. Returns when that is written, or
-    /// takes too long.
+    /// Tells the other nodes that this one ends, after all that its shards have sent. Returns when the broker has read
+    /// that, or takes too long.
     pub async fn leave(&self) {
-        let (done, written) = oneshot::channel();
+        let (done, is_read) = oneshot::channel();
         let leave = async {
-            if self.requests.send(Request::Leave(done)).await.is_ok() {
-                let _ = written.await;
-            }
+            self.requests.send(Request::Leave(done)).await.is_ok() && is_read.await.unwrap_or(false)
         };
-        if timeout(LEAVE_TIME, leave).await.is_err() {
-            tracing::warn!("the other nodes were not told of the end: the broker takes nothing");
+        if timeout(LEAVE_TIME, leave).await != Ok(true) {
+            tracing::warn!(
+                "the NATS server is not there, or has not read all in time: what was left for the other nodes, and that \
+                 this one ends, may not have been told"
+            );
         }
     }
 }
@@ -98,15 +101,19 @@ impl Handle {
 /// Owns the link, and moves what goes in and out.
 pub struct Driver {
     link: ClusterLink,
-    client: Client,
+    /// To and from other nodes.
+    nodes: Way,
+    /// Plain messages, and answers to them.
+    plain: Way,
     port: MeshPort,
     bell: UnixStream,
-    signs: Arc<Signs>,
+    /// Connections that were lost, as far as the link knows, or the log.
     disconnects: u64,
+    plain_disconnects: u64,
+    plain_told: Option<Instant>,
     clock: Clock,
     listening: Listening,
     subscribed: mpsc::Receiver<(Subscription, Option<Subscriber>)>,
-    orders: mpsc::Sender<Order>,
     /// What became of the messages that the drainer was given.
     tally: Arc<Tally>,
     requests: mpsc::Receiver<Request>,
@@ -129,41 +136,43 @@ impl Driver {
         bell: OwnedFd,
         carry_out: mpsc::Sender<CloseRequest>,
     ) -> Result<(Self, Handle), NatsError> {
-        let signs = Arc::new(Signs::default());
-        let client = client(nats, signs.clone()).await?;
-        let bell = std::os::unix::net::UnixStream::from(bell);
-        let bell = UnixStream::from_std(bell)
-            .map_err(|error| NatsError::Client(format!("its bell cannot be heard: {error}")))?;
-        let (orders, orders_taken) = mpsc::channel(ORDERS_MAX);
         let (subscribers, subscribed) = mpsc::channel(ORDERS_MAX);
         let (clock, tally) = (Clock::start(), Arc::new(Tally::default()));
-        let drainer = Drainer {
-            client: client.clone(),
-            signs: signs.clone(),
+        let shared = Shared {
             limits: link.outbound,
             clock,
             tally: tally.clone(),
             subscribed: subscribers,
         };
-        tokio::spawn(drainer.run(orders_taken));
+        let for_plain = NatsConfig {
+            name: format!("{} publish", nats.name),
+            seed: !nats.seed,
+            ..nats.clone()
+        };
+        let nodes = Way::open(nats, shared.clone()).await?;
+        let plain = Way::open(for_plain, shared).await?;
+        let bell = std::os::unix::net::UnixStream::from(bell);
+        let bell = UnixStream::from_std(bell)
+            .map_err(|error| NatsError::Client(format!("its bell cannot be heard: {error}")))?;
         let (requests, requests_taken) = mpsc::channel(16);
         let link = ClusterLink::new(link, Tick(0));
-        let status = Arc::new(Mutex::new(Status::of(&link, 0, Tick(0))));
+        let status = Arc::new(Mutex::new(Status::of(&link, Tick(0))));
         let handle = Handle {
             requests,
             status: status.clone(),
         };
         let driver = Driver {
             link,
-            client,
+            nodes,
+            plain,
             port,
             bell,
-            signs,
             disconnects: 0,
+            plain_disconnects: 0,
+            plain_told: None,
             clock,
             listening: Listening::new(),
             subscribed,
-            orders,
             tally,
             requests: requests_taken,
             carry_out,
@@ -177,8 +186,8 @@ impl Driver {
     pub async fn run(mut self) {
         let mut turns = interval(TURN_INTERVAL);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let orders = self.orders.clone();
-        let has_room = async || orders.reserve().await.map(drop);
+        let signs = self.nodes.signs.clone();
+        let [for_nodes, for_plain] = [&self.nodes, &self.plain].map(|way| way.orders.clone());
         loop {
             let has_more = self.step();
             let wants_order = self.link.has_messages() || self.listening.has_orders();
@@ -192,14 +201,15 @@ impl Driver {
                     self.listening.arrived(subscription, subscriber);
                 }
                 // The next round fills the place.
-                _ = has_room(), if wants_order => {}
+                _ = for_nodes.reserve(), if wants_order => {}
+                _ = for_plain.reserve(), if self.link.has_answers() => {}
                 readable = self.bell.readable() => {
                     if readable.and_then(|()| silence(&self.bell)).is_err() {
                         tracing::error!("the cluster link's bell has failed");
                         return;
                     }
                 }
-                () = self.signs.for_driver.notified() => self.look_at_connection(),
+                () = signs.for_driver.notified() => self.look_at_connection(),
                 request = self.requests.recv() => match request {
                     Some(Request::Load(connections)) => self.handle(Input::Load { connections }),
                     Some(Request::Limit(limits)) => self.handle(Input::Limit(limits)),
@@ -213,6 +223,7 @@ impl Driver {
                 },
                 _ = turns.tick() => {
                     self.look_at_connection();
+                    self.look_at_plain();
                     self.handle(Input::Turn);
                 }
                 () = tokio::task::yield_now(), if has_more => {}
@@ -305,35 +316,27 @@ impl Driver {
         }
     }
 
-    /// Hands orders to the drainer as far as it takes them, subscriptions first.
+    /// Hands orders to the drainers as far as they take them, subscriptions first.
     fn hand_over(&mut self) {
-        while self.listening.has_orders() || self.link.has_messages() {
-            let Ok(permit) = self.orders.try_reserve() else {
-                return;
-            };
-            if let Some(subscription) = self.listening.poll_order() {
-                let subject = self.link.subject(subscription);
-                permit.send(Order::Subscribe(subscription, subject));
-                continue;
+        while self.listening.has_orders()
+            && let Ok(permit) = self.nodes.orders.try_reserve()
+            && let Some(subscription) = self.listening.poll_order()
+        {
+            let order = Order::Subscribe(subscription, self.link.subject(subscription));
+            match subscription {
+                // It is the first order of all on that way, and the only one of its kind: there is room.
+                Subscription::Publish => drop(self.plain.orders.try_send(order)),
+                _ => permit.send(order),
             }
-            let (mut batch, mut bytes) = (Vec::new(), 0);
-            while batch.len() < BATCH_MAX
-                && bytes < BATCH_BYTES
-                && let Some((since, message)) = self.link.poll_message()
-            {
-                bytes += message.payload.len();
-                batch.push((since, message));
-            }
-            if batch.is_empty() {
-                return;
-            }
-            permit.send(Order::Publish(batch));
         }
+        let link = &mut self.link;
+        while self.nodes.send_some(|| link.poll_message()) {}
+        while self.plain.send_some(|| link.poll_answer()) {}
     }
 
     fn look_at_connection(&mut self) {
-        let disconnects = self.signs.disconnects.load(Ordering::Relaxed);
-        let is_connected = self.client.connection_state() == State::Connected;
+        let disconnects = self.nodes.signs.disconnects.load(Ordering::Relaxed);
+        let is_connected = self.nodes.is_connected();
         if disconnects != std::mem::replace(&mut self.disconnects, disconnects) || !is_connected {
             if self.link.interrupted().is_none() {
                 tracing::warn!("the NATS server is gone: this node serves its own members alone");
@@ -344,21 +347,44 @@ impl Driver {
             if self.link.interrupted().is_some() {
                 tracing::info!("the NATS server is there");
             }
-            let payload_bytes_max = self.client.max_payload();
+            let payload_bytes_max = self.nodes.payload_bytes_max();
             self.handle(Input::Connected { payload_bytes_max });
         }
+    }
+
+    /// The link does not care for this connection: what nodes say to each other goes another way.
+    fn look_at_plain(&mut self) {
+        let disconnects = self.plain.signs.disconnects.load(Ordering::Relaxed);
+        if disconnects == self.plain_disconnects
+            || (self.plain_told).is_some_and(|told| told.elapsed() < LOST_TELL_INTERVAL)
+        {
+            return;
+        }
+        let times = disconnects - std::mem::replace(&mut self.plain_disconnects, disconnects);
+        self.plain_told = Some(Instant::now());
+        tracing::warn!(
+            times,
+            "the connection for plain messages was lost, and is made again: the NATS server has gone, or somebody has \
+             published what cannot be read (a subject, a reply or headers that are not as NATS has them)"
+        );
     }
 
     fn show(&mut self, now: Tick) {
         self.shown = Instant::now();
         self.link.handle(now, Input::Carried(self.tally.take()));
-        let slow_reads = self.signs.slow.load(Ordering::Relaxed);
-        let status = Status::of(&self.link, slow_reads, now);
+        let signs = [&self.nodes, &self.plain].map(|way| &way.signs);
+        let slow_reads = signs.map(|signs| signs.slow.load(Ordering::Relaxed));
+        let status = Status {
+            slow_reads: slow_reads.into_iter().sum(),
+            publish_interruptions: self.plain.signs.disconnects.load(Ordering::Relaxed),
+            is_publish_connected: self.plain.is_connected(),
+            ..Status::of(&self.link, now)
+        };
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 
     /// The last round: no more plain messages, all that the shards have sent, then the leave.
-    async fn leave(mut self, done: oneshot::Sender<()>) {
+    async fn leave(mut self, done: oneshot::Sender<bool>) {
         self.last_call(Subscription::Publish).await;
         let mut last = Vec::new();
         loop {
@@ -374,20 +400,25 @@ impl Driver {
                 break;
             }
         }
-        let orders = self.orders.clone();
-        let handed_over = async {
-            orders.send(Order::Publish(last)).await.ok()?;
-            orders.send(Order::Flush(done)).await.ok()
+        // Nobody is here any more who wants to hear something: the broker's answer does not wait behind that.
+        self.listening = Listening::new();
+        let link = &mut self.link;
+        let answers = std::iter::from_fn(|| link.poll_answer()).collect();
+        let (nodes, plain) = (self.link.end_subject(0), self.link.end_subject(1));
+        let is_there = self.link.interrupted().is_none();
+        let ended = async {
+            let nodes = async { is_there && self.nodes.end(last, nodes).await };
+            // Where its connection is not there, nobody waits for answers.
+            let plain =
+                async { !self.plain.is_connected() || self.plain.end(answers, plain).await };
+            let (nodes, plain) = tokio::join!(nodes, plain);
+            nodes && plain
         };
-        let mut handed_over = pin!(handed_over);
-        loop {
-            tokio::select! {
-                _ = &mut handed_over => return,
-                // The drainer may wait for its subscriptions to be taken before it looks at the next order.
-                Some((subscription, subscriber)) = self.subscribed.recv() => {
-                    self.listening.arrived(subscription, subscriber);
-                }
-            }
+        tokio::select! {
+            // Who asked may have gone.
+            is_read = ended => drop(done.send(is_read)),
+            // The drainers may wait for their subscriptions to be taken before they look at the next order.
+            () = async { while self.subscribed.recv().await.is_some() {} } => {}
         }
     }
 
@@ -398,8 +429,7 @@ impl Driver {
         };
         let began = Instant::now();
         let mut turns = interval(TURN_INTERVAL);
-        while self.client.connection_state() == State::Connected && began.elapsed() < LAST_CALL_TIME
-        {
+        while self.plain.is_connected() && began.elapsed() < LAST_CALL_TIME {
             self.step();
             tokio::select! {
                 _ = &mut gone => return,

@@ -22,6 +22,10 @@ pub struct Status {
     pub waiting: usize,
     /// Their bytes, with what lies around them.
     pub waiting_bytes: usize,
+    /// Whether the connection for plain messages is there.
+    pub is_publish_connected: bool,
+    /// Times that it was lost.
+    pub publish_interruptions: u64,
     /// Times that the client library dropped what was not read in time.
     pub slow_reads: u64,
     /// Users with connections here, and users with some on other nodes, as far as they are counted for the cluster.
@@ -54,7 +58,8 @@ pub struct NodeStatus {
 }
 
 impl Status {
-    pub(crate) fn of(link: &ClusterLink, slow_reads: u64, now: Tick) -> Self {
+    /// What the link knows; the driver knows the rest.
+    pub(crate) fn of(link: &ClusterLink, now: Tick) -> Self {
         let nodes = link.membership().peers().iter();
         let nodes = nodes.map(|(name, peer)| NodeStatus {
             node: name.to_string(),
@@ -76,9 +81,9 @@ impl Status {
             buckets: link.rooms().subscribed(),
             waiting: link.outbound().len(),
             waiting_bytes: link.outbound().bytes(),
-            slow_reads,
             users: link.users(),
             counters: link.counters().clone(),
+            ..Status::default()
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The cluster link: one node's side of the protocol, as a state machine.
 
 mod closing;
+mod leaving;
 mod plain;
 mod users;
 
@@ -488,21 +489,6 @@ impl ClusterLink {
         }
     }
 
-    /// Says that this node ends, behind all that it has published: who hears of the end has been sent the rest.
-    fn leave(&mut self, now: Tick) {
-        if std::mem::replace(&mut self.is_leaving, true) {
-            return;
-        }
-        self.plain.end();
-        self.pass_plain(now);
-        let message = Message {
-            subject: self.subjects.nodes(),
-            payload: Notice::Leave.encode(&self.me),
-            publications: 0,
-        };
-        self.outbound.push_last(message, now);
-    }
-
     /// Tells the other nodes, before all that waits.
     fn notice(&mut self, notice: &Notice, now: Tick) {
         let message = Message {
@@ -518,7 +504,7 @@ impl ClusterLink {
         self.outputs.pop_front()
     }
 
-    /// The next message for the broker, while it is there, and since when it waits: one that is
+    /// The next message for other nodes, while the broker is there, and since when it waits: one that is
     /// [overdue](OutboundLimits::is_overdue) when its turn comes is not sent any more. [`Input::Carried`] says what became of it.
     pub fn poll_message(&mut self) -> Option<(Tick, Message)> {
         if !self.is_connected {

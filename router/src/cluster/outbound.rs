@@ -33,7 +33,7 @@ impl Message {
 /// How much may wait, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboundLimits {
-    /// Bytes, those around the payloads included.
+    /// Bytes, those around the payloads included; or one larger message.
     pub bytes_max: usize,
     /// Time, in milliseconds.
     pub wait_ms: u64,
@@ -54,7 +54,8 @@ pub struct Outbound {
     /// The newest, behind these, as long as more may join it.
     open: Option<Bundle>,
     bytes: usize,
-    /// Answers to plain messages: small, and as many as others ask for, so they are kept apart from the link's own.
+    /// Answers to plain messages: small, and as many as others ask for, so they are kept apart from the link's own. They go
+    /// the way that the messages come.
     replies: VecDeque<(Tick, Message)>,
     /// The link's own: few, small, and before all others.
     notices: VecDeque<(Tick, Message)>,
@@ -108,7 +109,9 @@ impl Outbound {
     }
 
     fn make_room(&mut self, counters: &mut Counters) {
+        // The newest stays: what alone is larger than all that may wait would else never be sent.
         while self.bytes > self.limits.bytes_max
+            && self.len() > 1
             && let Some(dropped) = self.drop_oldest()
         {
             counters.dropped(LinkDrop::QueueFull, dropped.publications);
@@ -157,10 +160,17 @@ impl Outbound {
     /// The next message to hand to the broker's client, and since when it waits.
     pub fn pop(&mut self) -> Option<(Tick, Message)> {
         let own = self.notices.pop_front();
-        if let Some(first) = own.or_else(|| self.replies.pop_front()) {
-            return Some(first);
-        }
-        self.pop_waiting()
+        own.or_else(|| self.pop_waiting())
+    }
+
+    /// The next answer to a plain message, and since when it waits.
+    pub fn pop_reply(&mut self) -> Option<(Tick, Message)> {
+        self.replies.pop_front()
+    }
+
+    /// Whether answers wait.
+    pub fn has_replies(&self) -> bool {
+        !self.replies.is_empty()
     }
 
     /// Drops what has waited for too long.
@@ -208,9 +218,9 @@ impl Outbound {
         self.waiting.len() + usize::from(self.open.is_some())
     }
 
-    /// Whether nothing waits, the link's own included.
+    /// Whether nothing waits for other nodes, the link's own included.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0 && self.notices.is_empty() && self.replies.is_empty()
+        self.len() == 0 && self.notices.is_empty()
     }
 
     /// Bytes of the publications that wait.

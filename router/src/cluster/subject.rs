@@ -6,6 +6,7 @@
 //! | `ringmain.<cluster>.publish.<room>` | plain messages that any client publishes |
 //! | `ringmain.<cluster>.nodes` | what nodes tell of themselves |
 //! | `ringmain.<cluster>.last` | the last sequences of rooms |
+//! | `ringmain.<cluster>.room.end.<incarnation>-<way>` | a node that ends, to itself: whether the broker has read all |
 //!
 //! In `<room>` letters, digits, `-` and `_` of ASCII stand for themselves, all other bytes are written `=XX`. So no
 //! room's name has a meaning to the broker: neither a separator, nor a wildcard, nor a space or line end.
@@ -193,6 +194,12 @@ impl Subjects {
     /// Last sequences.
     pub fn last(&self) -> String {
         format!("{}.last", self.prefix)
+    }
+
+    /// Where a node that ends asks the broker whether all has been read on one of its ways. It is among those of rooms,
+    /// since nodes may publish and listen there, and in no bucket.
+    pub fn end(&self, incarnation: u64, way: usize) -> String {
+        format!("{}.room.end.{incarnation:x}-{way}", self.prefix)
     }
 
     /// What a subject of this cluster is for; `None` for any other.

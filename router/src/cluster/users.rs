@@ -100,6 +100,10 @@ pub(super) struct Users {
     /// Of mine, who is still to be told again in this round.
     repeated: VecDeque<SubjectId>,
     has_newcomer: bool,
+    /// Others have been told of some of mine.
+    has_told: bool,
+    /// A round has begun in which there is nobody to tell of: that is to be told.
+    is_nobody_here: bool,
     others: SubjectMap<Vec<Share>>,
     /// The newest round of each other node.
     rounds: BTreeMap<u64, u64>,
@@ -116,6 +120,8 @@ impl Users {
             round_began: now,
             repeated: VecDeque::new(),
             has_newcomer: false,
+            has_told: false,
+            is_nobody_here: false,
             others: SubjectMap::default(),
             rounds: BTreeMap::new(),
             changed: Queue::default(),
@@ -171,6 +177,8 @@ impl Users {
             self.round += 1;
             self.round_began = now;
             self.repeated.extend(self.mine.keys());
+            // Others forget who is not told again when they hear of later rounds, of which else nothing would tell.
+            self.is_nobody_here = self.mine.is_empty() && self.has_told;
         }
         for _ in 0..USERS_REPEATED_MAX {
             let Some(user) = self.repeated.pop_front() else {
@@ -188,8 +196,10 @@ impl Users {
         {
             users.push((user, self.mine.get(&user).copied().unwrap_or(0)));
         }
+        self.has_told |= !users.is_empty();
+        let is_nobody_here = std::mem::take(&mut self.is_nobody_here);
         let round = self.round;
-        (!users.is_empty()).then_some(UsersTold { round, users })
+        (is_nobody_here || !users.is_empty()).then_some(UsersTold { round, users })
     }
 
     /// Another node has told of its users. Returns how many of them are not followed, because there are too many.

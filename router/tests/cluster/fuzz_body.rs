@@ -252,6 +252,7 @@ fn check(link: &mut ClusterLink, now: Tick, is_read: bool) {
     assert!(orders.count() <= 1, "no step gives more");
     if is_read {
         while link.poll_message().is_some() {}
+        while link.poll_answer().is_some() {}
         link.send_frames(now, |_, _| Ok(()));
     }
 }

@@ -116,7 +116,7 @@ impl One {
     /// Answers since the last call: to which question, and what.
     fn answers(&mut self) -> Vec<(u64, String)> {
         let mut answers = Vec::new();
-        while let Some((_, message)) = self.link.poll_message() {
+        while let Some((_, message)) = self.link.poll_answer() {
             if let Some(number) = message.subject.strip_prefix("reply.") {
                 let text = String::from_utf8(message.payload.to_vec()).unwrap();
                 answers.push((number.parse().unwrap(), text));
@@ -242,19 +242,18 @@ fn what_does_not_fit_into_an_envelope_is_refused_and_reaches_nobody() {
 }
 
 #[test]
-fn what_still_waits_when_the_node_ends_is_refused_before_the_leave() {
+fn what_still_waits_when_the_node_ends_is_refused() {
     let mut one = One::new(None, rate(1_000, 1_000));
     one.ask("rated", "x");
     one.ask("rated-too", "x");
     assert!(one.answers().is_empty(), "the lenders have not answered");
     one.handle(Input::Leave);
     let mut last = Vec::new();
-    while let Some((_, message)) = one.link.poll_message() {
+    while let Some((_, message)) = one.link.poll_answer() {
         last.push((message.subject, message.payload));
     }
-    assert_eq!(last.len(), 3, "{last:?}");
-    assert_eq!(last[2].0, "ringmain.here.nodes");
-    for (subject, payload) in &last[..2] {
+    assert_eq!(last.len(), 2, "{last:?}");
+    for (subject, payload) in &last {
         assert!(subject.starts_with("reply."), "{subject}");
         let text = String::from_utf8_lossy(payload);
         assert!(text.contains("this node ends"), "{text}");
@@ -266,4 +265,34 @@ fn what_still_waits_when_the_node_ends_is_refused_before_the_leave() {
         0,
         "what was refused is not sent"
     );
+}
+
+/// Who may publish to one room could else have nodes say things that it may not say itself.
+#[test]
+fn nobody_is_answered_at_a_subject_of_nodes_or_of_the_server() {
+    let mut one = One::new(None, rate(1_000, 1_000));
+    let subjects = [
+        "ringmain.here.nodes",
+        "ringmain.here.publish.vault",
+        "ringmain.elsewhere.last",
+        "$SYS.REQ.SERVER.PING",
+        "$JS.API.STREAM.PURGE.orders",
+    ];
+    for room in ["lobby", "not=a=room"] {
+        for reply in subjects {
+            one.handle(Input::Received(Inbound {
+                subject: format!("ringmain.here.publish.{room}"),
+                reply: Some(reply.to_owned()),
+                payload: Bytes::from_static(b"x"),
+            }));
+        }
+    }
+    let link = &mut one.link;
+    let messages = std::iter::from_fn(|| link.poll_message().or_else(|| link.poll_answer()));
+    let wrong: Vec<_> = messages
+        .map(|(_, message)| message.subject)
+        .filter(|subject| subjects.contains(&subject.as_str()))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    assert_eq!(one.link.counters().published, 5, "what they say is heard");
 }

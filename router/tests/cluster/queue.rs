@@ -47,7 +47,7 @@ fn what_waits_for_too_long_is_dropped_and_counted() {
 }
 
 #[test]
-fn the_links_own_messages_go_first_then_replies() {
+fn the_links_own_messages_go_first_and_replies_apart() {
     let (mut queue, mut counters) = queue();
     let own = |text| Message {
         publications: 0,
@@ -57,9 +57,11 @@ fn the_links_own_messages_go_first_then_replies() {
     queue.push_reply(own("reply"), Tick(1), &mut counters);
     queue.push_notice(own("announcement"), Tick(2));
     assert_eq!(queue.pop(), Some((Tick(2), own("announcement"))));
-    assert_eq!(queue.pop(), Some((Tick(1), own("reply"))));
     assert_eq!(queue.pop(), Some((Tick(0), message("publication"))));
     assert!(queue.pop().is_none() && queue.is_empty());
+    assert!(queue.has_replies());
+    assert_eq!(queue.pop_reply(), Some((Tick(1), own("reply"))));
+    assert!(queue.pop_reply().is_none() && !queue.has_replies());
 }
 
 #[test]
@@ -71,8 +73,24 @@ fn a_flood_of_replies_is_bounded_counted_and_costs_no_announcement() {
     }
     assert_eq!(counters.drops[LinkDrop::QueueFull as usize], 7);
     assert_eq!(queue.pop().unwrap().1.subject, "announcement");
-    assert_eq!(queue.pop().unwrap().1.subject, "7");
+    assert_eq!(queue.pop_reply().unwrap().1.subject, "7");
     queue.expire(Tick(500 + 9), &mut counters);
     assert_eq!(counters.drops[LinkDrop::QueueExpired as usize], 2);
-    assert_eq!(queue.pop().unwrap().1.subject, "10");
+    assert_eq!(queue.pop_reply().unwrap().1.subject, "10");
+}
+
+#[test]
+fn a_message_larger_than_the_queue_waits_alone() {
+    let (mut queue, mut counters) = queue();
+    let large = Message {
+        payload: Bytes::from(vec![b'x'; 20_000]),
+        ..message("large")
+    };
+    queue.push(large, Tick(0), &mut counters);
+    assert_eq!(
+        queue.pop().map(|(_, message)| message.subject),
+        Some("large".to_owned())
+    );
+    assert_eq!(counters.drops[LinkDrop::QueueFull as usize], 0);
+    assert_eq!(queue.bytes(), 0);
 }

@@ -376,3 +376,37 @@ fn who_is_not_told_of_because_the_node_has_much_to_send_is_not_forgotten() {
         world.run(10);
     }
 }
+
+/// The last word of a node about its last user is lost, and it has nobody left to tell of.
+#[test]
+fn a_lease_ends_though_the_node_that_gave_it_has_no_users_any_more() {
+    let mut world = World::new(2, 7);
+    world.run(1_200);
+    world.set(0, user(1), 1);
+    world.run(100);
+    world.loses_one_in = 1;
+    world.set(0, user(1), 0);
+    world.run(100);
+    world.loses_one_in = 0;
+    assert_eq!(world.nodes[1].elsewhere.len(), 1, "it does not know yet");
+    world.run(4 * (USERS_ROUND_MS + 1_000));
+    assert!(world.is_known());
+}
+
+/// Most clusters do not count users.
+#[test]
+fn a_node_that_never_had_a_user_tells_of_none() {
+    let mut world = World::new(1, 8);
+    let link = &mut world.nodes[0].link;
+    let mut told = Vec::new();
+    for now in (1_000..5 * USERS_ROUND_MS).step_by(50) {
+        link.handle(Tick(now), Input::Turn);
+        told.extend(std::iter::from_fn(|| link.poll_message()));
+    }
+    let is_announcement =
+        |(_, message): &(Tick, Message)| message.payload.get(1).copied() == Some(1);
+    assert!(
+        !told.is_empty() && told.iter().all(is_announcement),
+        "{told:?}"
+    );
+}

@@ -24,9 +24,9 @@ pub struct Cluster {
     pub nkey_file: FilePath,
     /// A credentials file.
     pub credentials_file: FilePath,
-    /// Whether a connection without TLS is refused.
+    /// Whether a connection without TLS is refused, also where no address says so.
     pub tls: Switch,
-    /// Who may have signed the server's certificate, beside whom the system trusts.
+    /// Who may have signed the server's certificate, in place of whom the system trusts.
     pub tls_authorities: FilePath,
     /// This node's own certificate.
     pub tls_cert: FilePath,
@@ -76,8 +76,8 @@ password_file = ""
 token_file = ""
 nkey_file = ""                # the seed of an nkey
 credentials_file = ""         # a .creds file
-tls = "off"                   # on: a server without TLS is refused
-tls_authorities = ""          # PEM: who may have signed its certificate, beside whom the system trusts
+tls = "off"                   # on: a server without TLS is refused; always so if an address in `nats` begins with tls://
+tls_authorities = ""          # PEM: who may have signed its certificate; if empty, whom the system trusts
 tls_cert = ""                 # PEM: this node's own certificate, if the server asks for one
 tls_key = ""
 queue_bytes_max = "32MiB"     # what may wait for the server; beyond it the oldest is dropped and counted

@@ -309,6 +309,16 @@ def test_the_permissions_that_the_documentation_gives_are_enough_and_no_more(clu
         reply = await shop.request("ringmain.chat.publish.lobby", b"from the shop", timeout=10)
         assert json.loads(reply.data) == {"ok": True}
         assert await receive(one) == await receive(two) == "from the shop"
+        # Nor does a node say for it what it may not say: that would be counted as unreadable, or heard in the vault.
+        vault = [await client(cluster.nodes[name], "vault") for name in ("a", "b")]
+        await asyncio.to_thread(cluster.rooms_are, 2)
+        for number, reply in enumerate(("nodes", "last", "publish.vault", "room.000.vault")):
+            await shop.publish("ringmain.chat.publish.lobby", b"%d" % number, reply=f"ringmain.chat.{reply}")
+            assert await receive(one) == await receive(two) == f"{number}"
+        reply = await shop.request("ringmain.chat.publish.lobby", b"behind them", timeout=10)
+        assert json.loads(reply.data) == {"ok": True}
+        for member in vault:
+            await hears_nothing(member)
         for subject in ("ringmain.chat.nodes", "ringmain.chat.last", "ringmain.chat.room.000.lobby"):
             await shop.publish(subject, b"forged")
             assert "permissions violation" in str(await asyncio.wait_for(refused.get(), 10)).lower()

@@ -11,6 +11,9 @@ use crate::publication::PayloadKind;
 use crate::room::RoomName;
 use crate::tick::Tick;
 
+/// What begins like this is answered nowhere: subjects of nodes, of whichever cluster, and those of the broker itself.
+const RESERVED: [&str; 3] = ["ringmain.", "$SYS.", "$JS.API."];
+
 impl ClusterLink {
     /// The token of a plain message's room is wrong.
     pub(super) fn refuse(&mut self, now: Tick, inbound: &Inbound, error: &TokenError) {
@@ -61,8 +64,19 @@ impl ClusterLink {
         }
     }
 
+    /// The next answer to a plain message, and since when it waits. It goes the way that plain messages come, where the
+    /// broker lets a node answer.
+    pub fn poll_answer(&mut self) -> Option<(Tick, Message)> {
+        self.outbound.pop_reply()
+    }
+
+    /// Whether [`poll_answer`](Self::poll_answer) has one.
+    pub fn has_answers(&self) -> bool {
+        self.outbound.has_replies()
+    }
+
     fn answer(&mut self, now: Tick, reply: Option<&str>, result: Result<(), &str>) {
-        let Some(reply) = reply else {
+        let Some(reply) = reply.filter(|reply| may_be_answered(reply)) else {
             return;
         };
         // The texts of our errors hold no quotes or control characters.
@@ -77,4 +91,9 @@ impl ClusterLink {
         };
         self.outbound.push_reply(message, now, &mut self.counters);
     }
+}
+
+/// Who asks chooses where the answer goes, and the broker lets nodes publish where others may not.
+fn may_be_answered(reply: &str) -> bool {
+    !RESERVED.iter().any(|prefix| reply.starts_with(prefix))
 }

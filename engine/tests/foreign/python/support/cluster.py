@@ -39,6 +39,7 @@ class Cluster:
     def know_each_other(self):
         names = set(self.nodes)
         until(lambda: all(self.known(name) == names - {name} for name in names), f"{names} knew each other")
+        until(lambda: all(self._takes_plain(name) for name in names), f"{names} took plain messages")
 
     def rooms_are(self, count, *names):
         """Waits until the nodes know of so many rooms, and the server that they want what is published there."""
@@ -46,9 +47,15 @@ class Cluster:
         until(lambda: all(self.page(name)["rooms"] == count for name in names), f"{count} rooms were known")
         until(lambda: all(self._is_subscribed(name) for name in names), "the server knew the subscriptions")
 
-    def _is_subscribed(self, name):
+    def _subjects(self, client):
         servers = self.servers or [self.broker]
-        subjects = [subject for server in servers for subject in server.subscriptions(f"ringmain {name}")]
+        return [subject for server in servers for subject in server.subscriptions(client)]
+
+    def _takes_plain(self, name):
+        return f"ringmain.{self.name}.publish.*" in self._subjects(f"ringmain {name} publish")
+
+    def _is_subscribed(self, name):
+        subjects = self._subjects(f"ringmain {name}")
         rooms = [subject for subject in subjects if subject.startswith(f"ringmain.{self.name}.room.")]
         return len(rooms) == self.page(name)["subscriptions"]
 

@@ -36,11 +36,13 @@ def _foreign_environment():
 class Engine:
     """`start` gives an engine that is ready; the constructor one that has only been started."""
 
-    def __init__(self, backend, *args, shards=4, listen="127.0.0.1:0", admin="127.0.0.1:0", environment=None):
+    def __init__(self, backend, *args, shards=4, listen="127.0.0.1:0", admin="127.0.0.1:0", environment=None, prefix=()):
         self.backend = backend
         self._output = []
         self._output_chars = 0
         command = [binary(), "--listen", listen, "--admin", admin, "--shards", str(shards), "--io", backend, *args]
+        # Of the command: to run it elsewhere. It has to become the engine, which gets our signals.
+        command = [*prefix, *command]
         self.process = subprocess.Popen(
             command,
             # Engines that are stopped at the end of a test do not take their time.

@@ -52,3 +52,9 @@ class Island:
 
     def heal(self, which):
         _ip("-n", self.name, "link", "set", f"{self._links[which]}x", "up")
+
+
+def elsewhere_resolved(resolver):
+    """The beginning of a command for which the file `resolver` is resolv.conf."""
+    mount = 'mount --bind "$1" "$(realpath /etc/resolv.conf)" && shift && exec "$@"'
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount, "sh", str(resolver)]
