@@ -2,6 +2,9 @@
 # Tunes a host for Ringmain where its binary is not at hand: what `ringmain tune` does, for two sizes.
 # Needs a POSIX shell with awk, sed and the usual file commands. See `scripts/tune.sh --help`.
 set -eu
+# Names of files are in one order everywhere.
+LC_ALL=C
+export LC_ALL
 
 usage() {
   cat <<'USAGE'
@@ -122,6 +125,53 @@ is_before() {
   }' "$root/proc/sys/kernel/osrelease"
 }
 
+# A file's text, with an end to its last line; nothing if it is not there.
+file_text() {
+  [ ! -f "$root$1" ] || awk '{ print }' "$root$1"
+}
+
+# Files of kernel settings beside ours, in the order in which they are read: by name, of one name the first.
+other_files() {
+  for directory in /etc/sysctl.d /run/sysctl.d /usr/local/lib/sysctl.d /usr/lib/sysctl.d /lib/sysctl.d; do
+    for file in "$root$directory"/*.conf; do
+      [ ! -f "$file" ] || echo "$directory/${file##*/}"
+    done
+  done | awk -F/ -v ours="${SYSCTL##*/}" '$NF != ours && !seen[$NF]++ { print $NF "/" $0 }' | sort -t/ -k1,1 | cut -d/ -f2-
+}
+
+# For awk: what a line is about, or nothing, and its value, in the syntax of sysctl, limits or tmpfiles.
+LINES='
+  function trimmed(text) { gsub(/^[ \t\r]+|[ \t\r]+$/, "", text); return text }
+  function key_of(line, word, count, at, key, bare) {
+    line = trimmed(line)
+    count = split(line, word, /[ \t]+/)
+    if (line ~ /^#/) return ""
+    if (syntax == "limits") return count < 4 ? "" : word[1] " " word[2] " " word[3]
+    if (syntax == "tmpfiles") return count < 2 ? "" : word[2]
+    at = index(line, "=")
+    key = bare = at ? trimmed(substr(line, 1, at - 1)) : line
+    sub(/^-+/, "", bare)
+    if (line ~ /^;/ || bare == "" || !at && bare == key) return ""
+    gsub("/", ".", bare)
+    return bare
+  }
+  function value_of(line, word) {
+    line = trimmed(line)
+    if (syntax == "limits") { split(line, word, /[ \t]+/); return word[4] }
+    if (!index(line, "=")) return ""
+    line = trimmed(substr(line, index(line, "=") + 1))
+    gsub(/[ \t]+/, " ", line)
+    return line ~ /^[^ ]+$/ || line ~ /^[0-9 ]+$/ ? line : ""
+  }
+'
+
+# SYNTAX KEY, text on stdin: the value that it sets last.
+last_value() {
+  awk -v syntax="$1" -v key="$2" "$LINES"'
+    key_of($0) == key && value_of($0) != "" { found = value_of($0) }
+    END { if (found != "") print found }'
+}
+
 # Whether the record has a line that begins so.
 is_recorded() {
   [ -f "$root$RECORD" ] && awk -v start="$1 " 'index($0, start) == 1 { found = 1 } END { exit !found }' "$root$RECORD"
@@ -135,8 +185,10 @@ was_applied() {
   esac
 }
 
-# A line each: ACTION;KIND;NAME;PATH;UNIT;CURRENT;NEW. Actions: set, keep, applied, missing.
+# A line each: ACTION;KIND;NAME;PATH;UNIT;CURRENT;NEW;DIRECTION. Actions: set; applied, which was set before and is good;
+# boot, which is good and is to be written for the next boot; keep, which is good and left to others; missing.
 plan_rows() {
+  others=$(other_files | while IFS= read -r file; do file_text "$file"; done)
   settings | grep -v '^#' | while IFS=';' read -r kind consent direction name path unit before few many; do
     applied=no
     if was_applied "$kind" "$path" "$name"; then applied=yes; fi
@@ -150,24 +202,38 @@ plan_rows() {
     case $wanted in memory:*) wanted=$(memory_pages "${wanted#memory:}") ;; esac
     now=$(current "$kind" "$path")
     if [ -z "$now" ]; then
-      echo "missing;$kind;$name;$path;$unit;;$wanted"
+      echo "missing;$kind;$name;$path;$unit;;$wanted;$direction"
       continue
     fi
     new=$(better "$direction" "$now" "$wanted")
     action='set'
     if [ "$(plain "$now")" = "$new" ]; then
-      action=keep
-      [ "$applied" = no ] || action=applied
+      action=applied
+      [ "$applied" = yes ] || action=$(kept "$kind" "$name" "$direction" "$wanted")
     fi
-    echo "$action;$kind;$name;$path;$unit;$now;$new"
+    echo "$action;$kind;$name;$path;$unit;$now;$new;$direction"
   done
+}
+
+# KIND NAME DIRECTION WANTED: what becomes of a setting that is good. What this session has of a limit is not everyone's:
+# that is left to whatever gave it.
+kept() {
+  case $1 in
+    limit) echo keep ;;
+    sysfs) echo boot ;;
+    *)
+      old=$(file_text "$SYSCTL" | last_value sysctl "$2")
+      other=$(echo "$others" | last_value sysctl "$2")
+      if [ -z "$old" ] && [ -n "$other" ] && [ "$(better "$3" "$other" "$4")" = "$other" ]; then echo keep; else echo boot; fi
+      ;;
+  esac
 }
 
 # --- plan ----------------------------------------------------------------------------------------
 
 plan() {
   echo "Settings of this host for the profile $profile"
-  plan_rows | while IFS=';' read -r action _ name _ _ now new; do
+  plan_rows | while IFS=';' read -r action _ name _ _ now new _; do
     case $action in
       set) printf '  %-36s %s -> %s\n' "$name" "$(plain "$now")" "$new" ;;
       missing) printf '  %-36s not on this kernel, or not visible in this container\n' "$name" ;;
@@ -179,33 +245,118 @@ plan() {
 
 # --- apply ---------------------------------------------------------------------------------------
 
-# The text of a configuration file from the rows that are to be set at boot.
-text_of() {
-  lines=$(echo "$rows" | while IFS=';' read -r action kind name path unit _ new; do
-    case $action in set | applied) ;; *) continue ;; esac
+# The kernel's ceiling of the descriptor limit, now and after the next boot, once all rows are done: a limit above it
+# cannot be set, and keeps everyone from logging in. Sets `ceiling`, and `ceiling_why`.
+find_ceiling() {
+  now=$(echo "$rows" | awk -F';' '$3 == "fs.nr_open" && $1 != "missing" { print $7 }')
+  [ -n "$now" ] || now=$(current sysctl /proc/sys/fs/nr_open)
+  ceiling=${now:-1048576}
+  ceiling_why="it is $ceiling"
+  # The kernel's own until a file sets it; the last one counts, and sysctl.conf, which not everyone reads, if it is less.
+  boot=$({
+    other_ceilings before
+    print_ceiling "$SYSCTL" "$(text_of "$SYSCTL" | last_value sysctl fs.nr_open)"
+    other_ceilings later
+  } | tail -n 1)
+  last=$(print_ceiling /etc/sysctl.conf "$(file_text /etc/sysctl.conf | last_value sysctl fs.nr_open)")
+  if [ -n "$boot" ] && [ -n "$last" ] && [ "${last%% *}" -lt "${boot%% *}" ]; then boot=$last; fi
+  [ -n "$boot" ] || boot=${last:-1048576}
+  if [ "${boot%% *}" -lt "$ceiling" ]; then
+    ceiling=${boot%% *}
+    ceiling_why="no file sets it at boot, when it is $ceiling"
+    [ "$boot" = "$ceiling" ] || ceiling_why="${boot#* } sets it to $ceiling at boot"
+  fi
+}
+
+# PATH NUMBER: both, if there is a number.
+print_ceiling() {
+  case $2 in '' | *[!0-9]*) ;; *) echo "$2 $1" ;; esac
+}
+
+# before|later: what files that are read before or after ours set the ceiling to.
+other_ceilings() {
+  other_files | while IFS= read -r file; do
+    when=before
+    [ "$(printf '%s\n' "${file##*/}" "${SYSCTL##*/}" | sort | tail -n 1)" = "${SYSCTL##*/}" ] || when=later
+    [ "$when" != "$1" ] || print_ceiling "$file" "$(file_text "$file" | last_value sysctl fs.nr_open)"
+  done
+}
+
+# SYNTAX: the lines of a configuration file from the rows that are to be set at boot. Where the file that is there sets
+# something better, that stays.
+our_lines() {
+  echo "$rows" | while IFS=';' read -r action kind name path unit now new direction; do
+    case $action in set | applied | boot) ;; *) continue ;; esac
     case $1$kind in
-      "$SYSCTL"sysctl)
+      sysctlsysctl)
+        old=$(file_text "$SYSCTL" | last_value sysctl "$name")
+        [ -z "$old" ] || new=$(better "$direction" "$old" "$new")
         case $name in net.netfilter.*) printf '-' ;; esac
         echo "$name = $new"
         ;;
-      "$LIMITS"limit)
-        word=hard
-        [ "$name" != memlock ] || word=-
-        number=$(awk -v number="$new" -v unit="$unit" 'BEGIN { printf "%.0f", number / unit }')
-        echo "* $word $name $number"
-        echo "root $word $name $number"
-        ;;
-      "$TMPFILES"sysfs) echo "w $path - - - - $new" ;;
+      limitslimit) limit_lines "$name" "$unit" "$now" "$new" "$direction" ;;
+      tmpfilessysfs) echo "w $path - - - - $new" ;;
     esac
-  done)
-  [ -n "$lines" ] || return 0
+  done
+}
+
+# NAME UNIT CURRENT NEW DIRECTION: the lines of a limit, for everyone but root and for root. Where the ceiling leaves no
+# more than there is, there is nothing to write.
+limit_lines() {
+  word=hard
+  [ "$1" != memlock ] || word=-
+  number=$4
+  [ "$4" = unlimited ] || number=$(awk -v number="$4" -v unit="$2" 'BEGIN { printf "%.0f", number / unit }')
+  for who in '*' root; do
+    old=$(file_text "$LIMITS" | last_value limits "$who $word $1")
+    to=$number
+    [ -z "$old" ] || to=$(better "$5" "$old" "$number")
+    if [ "$1" = nofile ]; then
+      if [ "$to" = unlimited ] || [ "$to" -gt "$ceiling" ]; then to=$ceiling; fi
+      if [ "$3" = unlimited ] || [ "$to" -le "$3" ]; then continue; fi
+    fi
+    echo "$who $word $1 $to"
+  done
+}
+
+# SYNTAX OURS, the old text on stdin: its lines that are about something else than ours, no descriptor limit above the
+# ceiling. Status 3 if one was.
+kept_lines() {
+  ours=$2 awk -v syntax="$1" -v ceiling="$ceiling" "$LINES"'
+    BEGIN { count = split(ENVIRON["ours"], line, "\n"); for (i = 1; i <= count; i++) is_ours[key_of(line[i])] }
+    {
+      key = key_of($0)
+      if (key == "" || key in is_ours) next
+      text = trimmed($0)
+      if (syntax == "limits" && key ~ / nofile$/ && (value_of($0) !~ /^[0-9]+$/ || value_of($0) + 0 > ceiling + 0)) {
+        text = key " " ceiling
+        status = 3
+      }
+      print text
+    }
+    END { exit status }'
+}
+
+# The text of a configuration file: what the one that is there sets and we do not, then ours. Of two lines the later one counts.
+text_of() {
+  case $1 in
+    "$SYSCTL") syntax=sysctl ;;
+    "$LIMITS") syntax=limits ;;
+    *) syntax=tmpfiles ;;
+  esac
+  lines=$(our_lines "$syntax")
+  status=0
+  old=$(file_text "$1" | kept_lines "$syntax" "$lines") || status=$?
+  # A file that we have nothing to say in stays as it is.
+  [ -n "$lines" ] || [ "$status" -ne 0 ] || return 0
   connections=100000
   [ "$profile" = 100k ] || connections=1000000
   # shellcheck disable=SC2016 # The backticks are text.
   printf '%s\n' \
     "# Ringmain, tuned for $connections connections. Not to be edited:"' `ringmain tune apply` writes it anew, and' \
-    '# `ringmain tune revert` (or scripts/tune.sh revert) takes it back.' \
-    "$lines"
+    '# `ringmain tune revert` (or scripts/tune.sh revert) takes it back.'
+  [ -z "$old" ] || printf '%s\n' '# Kept of what this file set before:' "$old"
+  [ -z "$lines" ] || printf '%s\n' "$lines"
 }
 
 # PATH, text on stdin: whole or not at all; permissions stay.
@@ -244,7 +395,7 @@ new_entries() {
   done
   missing_directories "$RECORD"
   for file in "$SYSCTL" "$LIMITS" "$TMPFILES"; do
-    [ -n "$(text_of "$file")" ] || continue
+    [ -n "$(text_of "$file")" ] || [ -n "$(if_refused "$file")" ] || continue
     if grep -qxF -e "absent $file" -e "saved $file" "$root$RECORD" 2>/dev/null; then continue; fi
     if [ -e "$root$file" ]; then
       echo "saved $file"
@@ -253,6 +404,13 @@ new_entries() {
       echo "absent $file"
     fi
   done
+}
+
+# FILE: its text if the system lets nothing be set.
+if_refused() {
+  rows=$(echo "$rows" | awk -F';' '$1 != "set" || $2 == "limit"')
+  find_ceiling
+  text_of "$1"
 }
 
 record() {
@@ -291,9 +449,10 @@ refuse() {
 
 apply() {
   rows=$(plan_rows)
+  find_ceiling
   record || fail 1 "cannot keep what was there in $RECORD: nothing was changed, since it could not be taken back"
   taken=''
-  while IFS=';' read -r action kind name path unit now new; do
+  while IFS=';' read -r action kind name path unit now new direction; do
     if [ "$action" = set ] && [ "$kind" != limit ]; then
       if set_live "$path" "$new"; then
         echo "$name: $(plain "$now") -> $new"
@@ -302,12 +461,17 @@ apply() {
         continue
       fi
     fi
-    taken="$taken$action;$kind;$name;$path;$unit;$now;$new
+    taken="$taken$action;$kind;$name;$path;$unit;$now;$new;$direction
 "
   done <<ROWS
 $rows
 ROWS
   rows=$taken
+  find_ceiling
+  if [ "$(text_of "$LIMITS")" != "$(ceiling=9223372036854775807 && text_of "$LIMITS")" ]; then
+    echo "note: nofile: no limit above $ceiling is written: one above fs.nr_open keeps everyone from logging in, and" \
+      "$ceiling_why. Raise fs.nr_open for good (in a container: on the host), then apply again"
+  fi
   for file in "$SYSCTL" "$LIMITS" "$TMPFILES"; do
     text=$(text_of "$file")
     [ -n "$text" ] || continue

@@ -53,6 +53,11 @@ def measure(options, outcome: Outcome, server: str, root: Path) -> None:
     with Broker(server, port, monitor, root) as broker:
         until(lambda: broker.subscriptions() is not None, "the NATS server answered")
         linked = _rooms(options, root, (broker, server, port, monitor))
+    show(options, outcome, alone, linked)
+
+
+def show(options, outcome: Outcome, alone: dict, linked: dict) -> None:
+    """The table, and whether a room takes no more than is wanted."""
     each = (linked["bytes"] - alone["bytes"]) / options.rooms
     table = Table(f"a node with {options.rooms:,} rooms of one member each", ("what", "figure"), frozenset({"what"}))
     table.add("connections opened and joined within", f"{linked['connect_seconds']:.1f} s")
@@ -63,7 +68,12 @@ def measure(options, outcome: Outcome, server: str, root: Path) -> None:
     table.add("and all subscribed to again, from the first on", f"{linked['subscribed_seconds'] * 1e3:,.0f} ms")
     table.add("the cluster's bytes a room", f"{each:,.0f}")
     outcome.tables.append(table)
-    outcome.words.append(f"A room takes {each:,.0f} bytes for the cluster (wanted: {ROOM_BYTES_WANTED:,} or less).")
+    good = each <= ROOM_BYTES_WANTED
+    outcome.invalid |= not good
+    outcome.words.append(
+        f"A room takes {each:,.0f} bytes for the cluster (wanted: {ROOM_BYTES_WANTED:,} or less)"
+        f"{'' if good else ': MISSED'}."
+    )
     outcome.document["rooms"] = {"alone": alone, "cluster": linked, "bytes_each": each}
 
 

@@ -1,5 +1,6 @@
 """The load generator: `ringmain-load`, or anything with its command line and its JSON."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -21,6 +22,7 @@ CONNECT_HOLD_SECONDS = 0.5
 # The search for a free port must not be what is measured, so handshakes come from several loopback addresses.
 CONNECT_SOURCES = 4
 FAULTS = ("failed", "lost", "duplicated", "reordered", "corrupt", "unexpected", "stalled", "connections_lost")
+NO_REASON = "the load generator calls it so"
 # Time that others may spend on the machine, in cores, before a run is called disturbed.
 OTHERS_SHARE_MAX = 0.1
 # In a closed loop one of the two sides is always busy. Where neither had half its core, others kept both waiting.
@@ -54,12 +56,19 @@ def faults(output: dict) -> dict[str, int]:
     return {name: int(output[name]) for name in FAULTS if output.get(name)}
 
 
+def doubts(output: dict) -> list[str]:
+    """Why the load generator calls its own figures invalid: it measured itself, not the server. Nothing if it does not."""
+    return [] if output.get("valid", True) else output.get("invalid_because") or [NO_REASON]
+
+
 class Generator:
     """A load generator at work, gone after the `with` block whatever happens. Its CPU time is sampled on `cpu`."""
 
     def __init__(self, words: list[str], root: Path, cpu: int, urgency: int = 0):
         def hurry() -> None:
-            os.setpriority(os.PRIO_PROCESS, 0, -urgency)
+            # Not everyone may; without it the figures are a little worse, and what was sent late is told.
+            with contextlib.suppress(PermissionError):
+                os.setpriority(os.PRIO_PROCESS, 0, -urgency)
 
         self._errors = tempfile.TemporaryFile()
         self._output = tempfile.TemporaryFile()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .failure import Failure
-from .load import Generator, faults
+from .load import Generator, doubts, faults
 from .options import add_common, count, positive, prepare
 from .outcome import Outcome, say
 from .servers import RunningServer, kind_of
@@ -41,6 +41,8 @@ class Round:
     stuck_closed: int
     stuck_missed: int
     faults: dict[str, int]
+    # Why the load generator says that it measured itself.
+    doubts: list[str]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,6 +91,7 @@ def _round(options: argparse.Namespace, root: Path, policy: str, with_stuck: boo
         int(stuck.get("closed") or 0),
         int(stuck.get("missed") or 0),
         faults(output),
+        doubts(output),
     )
 
 
@@ -119,9 +122,12 @@ def outcome(
                 continue
             medians[with_stuck] = statistics.median(one.p99_ms for one in of)
             wrong = {fault for one in of for fault in one.faults}
-            found.invalid |= bool(wrong)
+            doubted = [one.doubts for one in of if one.doubts]
+            found.invalid |= bool(wrong or doubted)
             missed = [one.stuck_missed for one in of]
             notes = [f"INVALID: {fault}" for fault in sorted(wrong)]
+            if doubted:
+                notes.append(f"INVALID: {len(doubted)} of {len(of)} rounds, {doubted[0][0]}")
             if any(one.stuck_closed for one in of):
                 notes.append(f"the stuck one was closed in {sum(one.stuck_closed for one in of)} of {len(of)} rounds")
             table.add(

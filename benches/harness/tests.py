@@ -1,5 +1,6 @@
 """What the harness reckons, without a server: `python3 -m pytest benches/harness/tests.py`."""
 
+import socket
 import sys
 import tempfile
 import unittest
@@ -9,7 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from harness import command, counts, hold, memory, million, outcome, plot, report, scenarios, slow  # noqa: E402
+from harness import cluster, cluster_rooms, command, counts, hold, load, memory  # noqa: E402
+from harness import million, outcome, plot, report, scenarios, slow  # noqa: E402
 from harness.failure import Failure  # noqa: E402
 from harness.load import Run  # noqa: E402
 from harness.table import Table  # noqa: E402
@@ -97,11 +99,13 @@ class Report(unittest.TestCase):
 
 
 class Slow(unittest.TestCase):
-    def outcome(self, with_stuck: list[float], faults: dict[str, int]) -> outcome.Outcome:
+    def outcome(
+        self, with_stuck: list[float], faults: dict[str, int], doubts: tuple[str, ...] = ()
+    ) -> outcome.Outcome:
         options = command._parser().parse_args(["slow", "--policies", "drop_oldest"])
         rounds = {
-            False: [slow.Round(1.0, 4.0, 9.0, 1e5, 0, 0, {})] * 3,
-            True: [slow.Round(1.0, p99, 9.0, 1e5, 0, 70, faults) for p99 in with_stuck],
+            False: [slow.Round(1.0, 4.0, 9.0, 1e5, 0, 0, {}, [])] * 3,
+            True: [slow.Round(1.0, p99, 9.0, 1e5, 0, 70, faults, list(doubts)) for p99 in with_stuck],
         }
         return slow.outcome(options, {"drop_oldest": rounds}, [])
 
@@ -118,6 +122,27 @@ class Slow(unittest.TestCase):
         self.assertEqual(lost.status, 1)
         self.assertIn("INVALID: lost", lost.text())
 
+    def test_what_the_load_generator_calls_invalid_is_invalid(self):
+        doubted = self.outcome([4.0, 4.0, 4.0], {}, ("the schedule was not kept: late",))
+        self.assertEqual(doubted.status, 1)
+        self.assertIn("INVALID: 3 of 3 rounds, the schedule was not kept: late", doubted.text())
+
+    def test_a_round_has_what_the_load_generator_says_of_itself(self):
+        options = command._parser().parse_args(["slow"])
+        latency = dict.fromkeys(("p50", "p99", "max"), 1000)
+        report_ = {"latency_microseconds": latency, "messages_per_second": 1.0, "valid": False}
+        for because, wanted in ((["it was late"], ["it was late"]), ([], [load.NO_REASON])):
+            generator = unittest.mock.MagicMock()
+            generator.__enter__.return_value.result.return_value = report_ | {"invalid_because": because}
+            with (
+                unittest.mock.patch.object(slow, "kind_of"),
+                unittest.mock.patch.object(slow, "RunningServer"),
+                unittest.mock.patch.object(slow, "_words"),
+                unittest.mock.patch.object(slow, "Generator", return_value=generator),
+            ):
+                found = slow._round(options, Path("."), "drop_oldest", False)
+            self.assertEqual(found.doubts, wanted)
+
     def test_one_member_is_stuck_or_none(self):
         options = command._parser().parse_args(["slow", "--members", "777"])
         server = unittest.mock.Mock()
@@ -127,6 +152,70 @@ class Slow(unittest.TestCase):
         self.assertEqual(round(share * 778), 1)
         words = slow._words(options, server, False)
         self.assertEqual(float(words[words.index("--slow-share") + 1]), 0)
+
+
+class Generator(unittest.TestCase):
+    def test_where_nobody_may_go_first_it_runs_all_the_same(self):
+        words = [sys.executable, "-c", "print('{}')"]
+        with unittest.mock.patch("os.setpriority", side_effect=PermissionError):
+            with load.Generator(words, Path("."), 0, urgency=10) as generator:
+                self.assertEqual(generator.result(30), {})
+
+
+class Cluster(unittest.TestCase):
+    def throughput(self, clustered: float) -> outcome.Outcome:
+        options = command._parser().parse_args(["cluster"])
+        found = outcome.Outcome()
+        cluster.show_throughput(options, found, {"floor": [100.0], "bare": [200.0], "cluster": [clustered]})
+        return found
+
+    def test_a_rate_below_what_is_wanted_is_missed(self):
+        self.assertEqual(self.throughput(70.0).status, 0)
+        self.assertNotIn("MISSED", self.throughput(70.0).text())
+        self.assertEqual(self.throughput(69.0).status, 1)
+        self.assertIn("MISSED", self.throughput(69.0).text())
+
+    def rooms(self, bytes_each: int) -> outcome.Outcome:
+        options = command._parser().parse_args(["cluster", "--rooms", "10"])
+        alone = {"bytes": 1_000, "connect_seconds": 1.0}
+        names = ("connect_seconds", "known_seconds", "subscriptions", "connected_seconds", "subscribed_seconds")
+        found = outcome.Outcome()
+        cluster_rooms.show(options, found, alone, dict.fromkeys(names, 1) | {"bytes": 1_000 + 10 * bytes_each})
+        return found
+
+    def test_a_room_that_takes_more_than_is_wanted_is_missed(self):
+        self.assertEqual(self.rooms(1_024).status, 0)
+        self.assertEqual(self.rooms(1_025).status, 1)
+        self.assertIn("MISSED", self.rooms(1_025).text())
+
+    def latencies(self, lost: int | None) -> list[list[float]]:
+        """Five messages to two members, of which the second one misses one."""
+        options = command._parser().parse_args(["cluster", "--rate", "1000", "--seconds", "0.005"])
+        pairs = [socket.socketpair() for _ in range(2)]
+        sent = 0
+
+        def pass_on(frame: bytes) -> None:
+            nonlocal sent
+            for index, (server, _) in enumerate(pairs):
+                if (index, sent) != (1, lost):
+                    server.sendall(bytes([0x82, 16]) + frame[-16:])
+            sent += 1
+            if sent == 5:
+                for server, _ in pairs:
+                    server.close()
+
+        sender = unittest.mock.Mock(sendall=pass_on)
+        try:
+            with unittest.mock.patch.object(cluster, "DEADLINE_SECONDS", 5.0):
+                return cluster.latencies(sender, [member for _, member in pairs], options)
+        finally:
+            for _, member in pairs:
+                member.close()
+
+    def test_latency_of_messages_that_did_not_all_come_is_none(self):
+        self.assertEqual([len(of) for of in self.latencies(None)], [5, 5])
+        with self.assertRaisesRegex(Failure, "4 of 5 messages"):
+            self.latencies(2)
 
 
 class Outcome(unittest.TestCase):

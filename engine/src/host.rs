@@ -49,7 +49,7 @@ impl Host {
         Ok(Host {
             cpus: ringmain_rt::cpu::allowed().map_err(HostError::Cpus)?,
             memory: Memory {
-                bytes: memory.limit_bytes(),
+                bytes: memory.limit_bytes,
                 is_cgroup: memory.group.is_some(),
             },
         })

@@ -8,9 +8,10 @@ use ringmain_rt::driver::{self, Backend, IoChoice};
 use ringmain_rt::thread::{self, ThreadSetup};
 use ringmain_shard::descriptors_beside_connections;
 use ringmain_tuning::doctor::{Engine, Report};
+use ringmain_tuning::tune::files::Files;
 use ringmain_tuning::tune::state::State;
 use ringmain_tuning::tune::{Options, Outcome, Plan, TuneError, apply, revert};
-use ringmain_tuning::{Facts, Setting};
+use ringmain_tuning::{Facts, Root, Setting};
 use serde::Serialize;
 
 use crate::cli::{DoctorFlags, TargetFlags, TuneCommand};
@@ -128,19 +129,35 @@ fn plan(target: &TargetFlags, as_json: bool) -> Result<Answer, HostCommandError>
     let text = if as_json {
         json(&plan)?
     } else {
-        let connections = plan.connections;
-        let next = match plan.changes() {
-            0 => "Nothing to change.".to_owned(),
-            changes => {
-                format!("{changes} to change: sudo ringmain tune apply --connections {connections}")
-            }
-        };
         format!(
-            "Settings of this host for {connections} connections\n\n{}\n{next}\n",
-            plan.text()
+            "Settings of this host for {} connections\n\n{}\n{}\n",
+            plan.connections,
+            plan.text(),
+            next(&plan, &root)
         )
     };
     Ok(Answer { text, code: 0 })
+}
+
+/// What is left to do, and what the operator should know before.
+fn next(plan: &Plan, root: &Root) -> String {
+    let files = Files::new(root, plan, &[]);
+    let paths: Vec<&str> = files.changed(root).map(|(path, _)| *path).collect();
+    let what = match (plan.changes(), paths.as_slice()) {
+        (0, []) => "Nothing to change.".to_owned(),
+        (0, paths) => format!(
+            "Nothing to change now; to write for the next boot {}",
+            paths.join(", ")
+        ),
+        (changes, _) => format!("{changes} to change"),
+    };
+    let notes = files.notes.iter().map(|note| format!("note: {note}\n"));
+    let notes: String = notes.collect();
+    if plan.changes() == 0 && paths.is_empty() {
+        return notes + &what;
+    }
+    let connections = plan.connections;
+    format!("{notes}{what}: sudo ringmain tune apply --connections {connections}")
 }
 
 fn options(target: &TargetFlags) -> Result<Options, HostCommandError> {

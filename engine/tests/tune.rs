@@ -367,10 +367,17 @@ fn a_read_only_proc_is_reported_setting_by_setting() {
         "refused: net.core.somaxconn: Read-only file system",
         "in a container",
         "code 1\n",
-        "* hard nofile 2097152",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
+    // A limit above the ceiling that stays would keep everyone from logging in.
+    let ceiling = fs::read_to_string("/proc/sys/fs/nr_open").unwrap();
+    let ceiling: u64 = ceiling.trim().parse().unwrap();
+    let limits = text.lines().filter_map(|line| {
+        let number = line.split_once(" hard nofile ")?.1;
+        Some(number.parse::<u64>().unwrap())
+    });
+    assert!(limits.into_iter().all(|limit| limit <= ceiling), "{text}");
     assert!(
         text.ends_with("done: everything is as before\ncode 0\n"),
         "{text}"
@@ -464,6 +471,21 @@ fn every_verb_has_help_with_examples() {
         );
         assert!(!text.contains("--root"), "{text}");
     }
+}
+
+#[test]
+fn the_plan_names_the_files_that_are_missing_though_nothing_is_to_change() {
+    let tree = std::env::temp_dir().join(format!("ringmain-good-{}", std::process::id()));
+    fs::create_dir_all(tree.join("proc/sys/net/core")).unwrap();
+    fs::write(tree.join("proc/sys/net/core/somaxconn"), "65535\n").unwrap();
+    let root = tree.to_str().unwrap();
+    let output = run(&["tune", "plan", "--connections", "5", "--root", root]);
+    fs::remove_dir_all(&tree).unwrap();
+    let text = stdout(&output);
+    let line = format!(
+        "Nothing to change now; to write for the next boot {SYSCTL}: sudo ringmain tune apply --connections 5\n"
+    );
+    assert!(text.ends_with(&line), "{text}");
 }
 
 #[test]

@@ -54,14 +54,14 @@ fn version_2_takes_the_lowest_limit_up_to_the_root() {
     assert_eq!(group.path, "/sys/fs/cgroup/slice");
     // Files that can be dropped are not in use.
     assert_eq!(facts.memory.free_bytes(), GIB / 4 * 3);
-    assert_eq!(facts.memory.limit_bytes(), GIB);
+    assert_eq!(facts.memory.limit_bytes, GIB);
     assert_eq!(facts.cpu_quota, Some(1.5));
 }
 
 #[test]
 fn a_container_of_version_2_has_its_limit_at_the_root() {
     let facts = facts(&[("sys/fs/cgroup/memory.max", "536870912\n")]);
-    assert_eq!(facts.memory.limit_bytes(), GIB / 2);
+    assert_eq!(facts.memory.limit_bytes, GIB / 2);
 }
 
 #[test]
@@ -86,13 +86,43 @@ fn version_1_looks_at_the_memory_controller_alone() {
         "5:cpu,cpuacct:/docker/x\n4:memory:/docker/x\n0::/\n",
     );
     let found = facts(&[&files[..], &[inside]].concat());
-    assert_eq!(found.memory.limit_bytes(), GIB / 4);
+    assert_eq!(found.memory.limit_bytes, GIB / 4);
     assert_eq!(found.cpu_quota, Some(0.5));
     // Seen from within a container the path is the host's and not there; a limit beyond the host's memory is none.
     let elsewhere = ("proc/self/cgroup", "4:memory:/elsewhere\n");
     let found = facts(&[&files[..], &[elsewhere]].concat());
     assert_eq!(found.memory.group, None);
-    assert_eq!(found.memory.limit_bytes(), 16 * GIB);
+    assert_eq!(found.memory.limit_bytes, 16 * GIB);
+}
+
+#[test]
+fn what_siblings_use_of_a_parents_memory_is_not_free() {
+    let version_2 = [
+        ("proc/self/cgroup", "0::/slice/service\n"),
+        ("sys/fs/cgroup/slice/memory.max", "8589934592\n"),
+        ("sys/fs/cgroup/slice/memory.current", "8321499136\n"),
+        ("sys/fs/cgroup/slice/service/memory.max", "4294967296\n"),
+        ("sys/fs/cgroup/slice/service/memory.current", "0\n"),
+    ];
+    let base = "sys/fs/cgroup/memory/slice";
+    let names = [
+        format!("{base}/memory.limit_in_bytes"),
+        format!("{base}/memory.usage_in_bytes"),
+        format!("{base}/service/memory.limit_in_bytes"),
+        format!("{base}/service/memory.usage_in_bytes"),
+    ];
+    let paths = names.iter().map(String::as_str);
+    let mut version_1 = vec![("proc/self/cgroup", "4:memory:/slice/service\n")];
+    version_1.extend(paths.zip(version_2[1..].iter().map(|(_, text)| *text)));
+    for files in [&version_2[..], &version_1] {
+        let memory = facts(files).memory;
+        // 8 GiB less the 7.75 in use, though the group's own limit is smaller.
+        assert_eq!(memory.free_bytes(), GIB / 4);
+        let group = memory.group.clone().unwrap();
+        assert!(group.path.ends_with("/slice"), "{}", group.path);
+        assert_eq!(group.limit_bytes, 8 * GIB);
+        assert_eq!(memory.limit_bytes, 4 * GIB);
+    }
 }
 
 #[test]

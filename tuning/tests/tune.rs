@@ -137,6 +137,10 @@ fn what_is_better_already_is_left_alone() {
             "proc/self/limits",
             "Max open files  1024  unlimited  files\n",
         ),
+        (
+            "etc/sysctl.d/50-ours.conf",
+            "net.core.somaxconn = 100000\nnet.ipv4.tcp_fin_timeout = 5\n",
+        ),
     ]);
     applied(&tree, &options(100_000));
     assert_eq!(tree.read("proc/sys/net/core/somaxconn"), "100000\n");

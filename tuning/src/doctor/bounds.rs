@@ -134,8 +134,9 @@ fn memory(facts: &Facts, budget: &Budget) -> Bound {
     let each = budget.idle_bytes_each();
     let needed = budget.idle_bytes / MEMORY_SHARE.0 * MEMORY_SHARE.1;
     let change = match group {
-        Some(_) => format!(
-            "raise the control group's limit until {} are free: MemoryMax= in the unit, --memory for a container, resources.limits.memory in Kubernetes",
+        Some(group) => format!(
+            "raise the limit of {} until {} are free (MemoryMax= in the unit or slice, --memory for a container, resources.limits.memory in Kubernetes), or end what else uses it",
+            group.path,
             size(needed)
         ),
         None => format!("free memory, or add some, until {} are free", size(needed)),

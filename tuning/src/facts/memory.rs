@@ -13,7 +13,10 @@ pub struct Memory {
     pub total_bytes: u64,
     /// What the host could give now, with caches dropped.
     pub available_bytes: u64,
-    /// The tightest control group below the host's memory.
+    /// The most that the process may use: the lowest limit of its control groups, or the host's memory.
+    pub limit_bytes: u64,
+    /// Of the control groups with a limit below the host's memory, the one that leaves the least. Others in it count, so
+    /// this may be one with a higher limit.
     pub group: Option<Group>,
 }
 
@@ -28,34 +31,33 @@ pub struct Group {
     pub used_bytes: u64,
 }
 
+impl Group {
+    /// What its processes could still take.
+    pub fn free_bytes(&self) -> u64 {
+        self.limit_bytes.saturating_sub(self.used_bytes)
+    }
+}
+
 impl Memory {
     /// Reads it; zeros where there is no `/proc`.
     pub fn read(root: &Root) -> Self {
         let text = root.read("/proc/meminfo").unwrap_or_default();
         let total_bytes = kibibytes(&text, "MemTotal:").unwrap_or(0);
-        let groups = groups(root).into_iter();
+        let mut groups = groups(root);
         // Without a limit, version 1 says a number beyond any memory.
-        let group = groups
-            .filter(|group| group.limit_bytes < total_bytes)
-            .min_by_key(|group| group.limit_bytes);
+        groups.retain(|group| group.limit_bytes < total_bytes);
+        let limits = groups.iter().map(|group| group.limit_bytes);
         Memory {
             total_bytes,
             available_bytes: kibibytes(&text, "MemAvailable:").unwrap_or(0),
-            group,
+            limit_bytes: limits.min().unwrap_or(total_bytes),
+            group: groups.into_iter().min_by_key(Group::free_bytes),
         }
-    }
-
-    /// The host's memory, or the control group's limit below it.
-    pub fn limit_bytes(&self) -> u64 {
-        self.group
-            .as_ref()
-            .map_or(self.total_bytes, |group| group.limit_bytes)
     }
 
     /// What the process could still take.
     pub fn free_bytes(&self) -> u64 {
-        let of_group = |group: &Group| group.limit_bytes.saturating_sub(group.used_bytes);
-        let group = self.group.as_ref().map_or(u64::MAX, of_group);
+        let group = self.group.as_ref().map_or(u64::MAX, Group::free_bytes);
         self.available_bytes.min(group)
     }
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::files::{self, later_files};
+use super::boot::Others;
+use super::files::{self, Files};
 use super::plan::{Action, Options, Plan, Step};
 use super::state::{self, Entry, State};
 use super::{Outcome, TuneError, need_root};
@@ -47,7 +48,7 @@ pub fn apply(root: &Root, facts: &Facts, options: &Options) -> Result<Outcome, T
         ));
     }
     let names: Vec<&str> = plan.steps.iter().map(|step| step.name).collect();
-    outcome.notes.extend(later_files(root, &names));
+    outcome.notes.extend(Others::read(root).later(&names));
     Ok(outcome)
 }
 
@@ -75,7 +76,7 @@ fn record(root: &Root, plan: &Plan, state: &mut State) -> Result<(), TuneError> 
         state.add(Entry::Directory(directory));
     }
     fs::create_dir_all(root.path(state::DIRECTORY)).map_err(state::record_error)?;
-    for (path, _) in files::texts(plan, &[]) {
+    for path in files_of(root, plan) {
         if state.knows_file(path) {
             continue;
         }
@@ -91,6 +92,19 @@ fn record(root: &Root, plan: &Plan, state: &mut State) -> Result<(), TuneError> 
         }
     }
     state.write(root)
+}
+
+/// The files that will be written, however much the system refuses.
+fn files_of(root: &Root, plan: &Plan) -> impl Iterator<Item = &'static str> {
+    let set = plan
+        .steps
+        .iter()
+        .filter(|step| step.action == Action::Set && step.setting.path().is_some());
+    let all: Vec<&str> = set.map(|step| step.name).collect();
+    let texts = [&[][..], &all].map(|refused| Files::new(root, plan, refused).texts);
+    let is_of = move |path: &str| texts.iter().flatten().any(|(known, _)| *known == path);
+    let paths = [files::SYSCTL, files::LIMITS, files::TMPFILES];
+    paths.into_iter().filter(move |path| is_of(path))
 }
 
 /// Directories above a file that are not there, outermost first.
@@ -126,18 +140,17 @@ fn describe(step: &Step) -> String {
 }
 
 fn write_files(root: &Root, plan: &Plan, refused: &[&str], outcome: &mut Outcome) {
-    for (path, text) in files::texts(plan, refused) {
-        if root.read(path).as_deref() == Some(text.trim()) {
-            continue;
-        }
+    let files = Files::new(root, plan, refused);
+    for (path, text) in files.changed(root) {
         let live = root.path(path);
         let directory = live.parent().unwrap_or(Path::new("/"));
         match fs::create_dir_all(directory).and_then(|()| write_whole(&live, text.as_bytes())) {
-            Ok(()) if path == files::LIMITS => outcome
+            Ok(()) if *path == files::LIMITS => outcome
                 .done
                 .push(format!("{path} is written: from the next login on")),
             Ok(()) => outcome.done.push(format!("{path} is written")),
             Err(error) => outcome.refused.push(format!("{path}: {error}")),
         }
     }
+    outcome.notes.extend(files.notes);
 }

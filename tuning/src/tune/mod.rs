@@ -1,10 +1,12 @@
 //! Changing the host's settings, and taking the change back.
 //!
 //! [`Plan`] says what would change. [`apply`] writes down what was there, sets the live values and writes the
-//! files that set them again at boot. [`revert`] restores both. Applying again changes what is left to change and keeps
+//! files that set them again at boot ([`files`]). [`revert`] restores both. Applying again changes what is left to change and keeps
 //! the first record; `scripts/tune.sh` uses the same files, so each can take back what the other did.
 
 mod apply;
+mod boot;
+mod ceiling;
 pub mod files;
 mod plan;
 mod revert;

@@ -39,9 +39,9 @@ impl Options {
 pub enum Action {
     /// It is set.
     Set,
-    /// It is good already.
+    /// It is good already, and is written for the next boot unless another file sees to that.
     Keep,
-    /// It was applied before, is good, and stays in the files.
+    /// It was applied before and is good.
     Applied,
     /// This kernel does not have it, or does not show it here.
     Missing,
@@ -66,13 +66,6 @@ pub struct Step {
     pub risk: &'static str,
     #[serde(skip)]
     pub(super) setting: &'static Setting,
-}
-
-impl Step {
-    /// Whether it stands in the files that set it at boot.
-    pub(super) fn is_kept_in_files(&self) -> bool {
-        matches!(self.action, Action::Set | Action::Applied)
-    }
 }
 
 /// All settings that tuning is about.
