@@ -103,7 +103,7 @@ pub enum SourceChoice {
 /// Which process is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerPid {
-    /// The one that listens at the target's address, if that is on this host.
+    /// The one that listens at the target's address, if that is on this host; all that share its listener.
     Auto,
     /// This one.
     Of(u32),
