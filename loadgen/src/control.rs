@@ -294,7 +294,9 @@ impl Control {
         if let (Some(from), Some(to)) = (self.cpu_from, self.cpu_to) {
             cpu.push(to - from);
         }
-        let measured = record.tally[Count::ReceivedMeasured];
+        // The target has worked for those who come and go, and for those who read slowly, as for all others.
+        let measured =
+            record.tally[Count::ReceivedMeasured] + record.tally[Count::ReceivedAsideMeasured];
         Ok(Findings {
             target: self.observer.findings(measured),
             window,

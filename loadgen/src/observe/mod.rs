@@ -81,7 +81,7 @@ pub struct TargetFindings {
     pub pids: Vec<u32>,
     /// CPU time of the process in the measurement, user and system.
     pub cpu_seconds: Option<f64>,
-    /// The same for each message that arrived in the measurement, in nanoseconds.
+    /// The same for each message that arrived in the measurement, at visitors and slow members too, in nanoseconds.
     pub cpu_nanoseconds_a_message: Option<f64>,
     /// Growth of its private anonymous memory from before the first connection to the end of the
     /// measurement, for each connection, in bytes.

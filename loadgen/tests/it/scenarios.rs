@@ -249,6 +249,38 @@ fn slow_members_are_not_expected_to_have_read_everything() {
 fn a_soak_watches_the_targets_memory() {
     let url = start(Conduct::Good);
     let run = run(&format!(
+#[test]
+fn the_targets_cpu_is_shared_by_all_messages_that_arrived() {
+    let url = start(Conduct::Good);
+    // One publishes, one listens, and one reads slowly, but all there is.
+    let run = run(&format!(
+        "slow --url {url}/raw/s --connections 3 --slow-share 34% --slow-bytes-per-second 1000000 --rate-messages 200 \
+         --duration 1 --warmup 0"
+    ));
+    assert_eq!(run.report["slow"]["received"], 200, "{:#}", run.report);
+    let target = &run.report["target"];
+    let [cpu, each] =
+        ["cpu_seconds", "cpu_nanoseconds_a_message"].map(|field| target[field].as_f64().unwrap());
+    let messages = cpu * 1e9 / each;
+    // The steady one's alone were the rate.
+    let steady = run.number("messages_per_second") * run.number("duration_seconds");
+    assert!(messages > 1.25 * steady, "{messages}: {:#}", run.report);
+}
+
+#[test]
+fn a_report_says_what_compare_needs_to_know() {
+    let url = start(Conduct::Good);
+    let stays = "--rate-messages 100 --duration 0.3 --warmup 0";
+    let run_of = |words: &str| run(&format!("{words} {stays}")).report;
+    let fanout = run_of(&format!("fanout --url {url}/raw/o --connections 2"));
+    assert_eq!(fanout["own"], false, "{fanout:#}");
+    let churn = run_of(&format!(
+        "churn --url {url}/raw/p --connections 2 --visits 5 --stay 0.1"
+    ));
+    assert_eq!(churn["visits"]["stay_seconds"], 0.1, "{churn:#}");
+    assert_eq!(churn["own"], Value::Null, "{churn:#}");
+}
+
         "soak --url {url}/raw/k --connections 10 --members 5 --rate-messages 50 --visits 10 --stay 0.1 --duration 3 \
          --growth-max 100%"
     ));
