@@ -73,6 +73,9 @@ pub struct Report {
     pub rooms: Option<u32>,
     /// Publishers, where there are any.
     pub publishers: Option<u32>,
+    /// Whether publishers receive their own messages, in `fanout`; older versions did not say.
+    #[serde(default)]
+    pub own: Option<bool>,
     /// Payload of each message; several sizes with their weights.
     pub payload_bytes: String,
     /// Messages of each sender under way at once, in a closed loop.
@@ -324,6 +327,7 @@ impl Report {
             connections_lost: count(Count::Dropped),
             rooms: names.rooms,
             publishers: names.publishers,
+            own: names.own,
             payload_bytes: settings.sizes.to_string(),
             in_flight: names.in_flight,
             messages_per_second_offered: names.rate,
@@ -429,6 +433,7 @@ struct Names {
     loop_kind: Option<&'static str>,
     rooms: Option<u32>,
     publishers: Option<u32>,
+    own: Option<bool>,
     in_flight: Option<u32>,
     rate: Option<f64>,
 }
@@ -451,6 +456,10 @@ impl Names {
             loop_kind,
             rooms,
             publishers,
+            own: match settings.work {
+                Work::Fanout { own, .. } if settings.scenario == "fanout" => Some(own),
+                _ => None,
+            },
             in_flight,
             rate,
         }

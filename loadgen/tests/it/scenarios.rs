@@ -281,6 +281,10 @@ fn a_report_says_what_compare_needs_to_know() {
     assert_eq!(churn["own"], Value::Null, "{churn:#}");
 }
 
+#[test]
+fn a_soak_watches_the_targets_memory() {
+    let url = start(Conduct::Good);
+    let run = run(&format!(
         "soak --url {url}/raw/k --connections 10 --members 5 --rate-messages 50 --visits 10 --stay 0.1 --duration 3 \
          --growth-max 100%"
     ));
