@@ -349,7 +349,7 @@ pub struct Common {
     /// while measuring is reported.
     #[arg(long, value_name = "URL")]
     pub metrics: Option<String>,
-    /// From this share of its time on, a busy thread of the load generator makes the run invalid; above 1:
+    /// From this share of its time on, a core that the load generator keeps busy makes the run invalid; above 1:
     /// never.
     #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
     pub busy_max: f64,

@@ -165,12 +165,12 @@ pub struct Report {
     pub handshakes_per_second: f64,
     /// CPU time of all threads, user and system, in the measurement.
     pub cpu_seconds: f64,
-    /// CPU time of the busiest thread in the measurement, divided by its duration.
+    /// CPU time of all threads on the busiest core in the measurement, divided by its duration.
     pub busy_share: f64,
-    /// The same share of each thread.
+    /// The same share of each thread, the control thread's last.
     pub busy_shares: Vec<f64>,
-    /// Where the handshakes are what is measured, in `connect` and `storm`: the same share of the busiest thread while
-    /// connections were opened, or came back. `None` if that took less than half a second.
+    /// Where the handshakes are what is measured, in `connect` and `storm`: the busiest core's share of its busiest half
+    /// second while connections were opened, or came back.
     #[serde(default)]
     pub handshakes_busy_share: Option<f64>,
     /// The run in stretches of a second or more, from its start.
@@ -298,7 +298,7 @@ impl Report {
             _ => a_second(count(Count::ReceivedMeasured) as f64),
         };
         let connect_seconds = to_seconds(findings.connect_ns);
-        let cpu_busiest = findings.cpu.iter().max().copied().unwrap_or_default();
+        let cpu_busiest = validity::busiest_core(plan, findings);
         let names = Names::of(settings);
         let busy_shares: Vec<f64> = findings
             .cpu
@@ -374,7 +374,7 @@ impl Report {
             cpu_seconds: findings.cpu.iter().sum::<Duration>().as_secs_f64(),
             busy_share: a_second(cpu_busiest.as_secs_f64()),
             busy_shares,
-            handshakes_busy_share: validity::handshakes_busy_share(settings, findings),
+            handshakes_busy_share: validity::handshakes_busy_share(plan, findings),
             timeline: findings.timeline.moments()?,
             deliveries,
             deliveries_left_out,

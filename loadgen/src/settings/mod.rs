@@ -305,6 +305,11 @@ impl Settings {
         }
     }
 
+    /// Whether the handshakes are what is measured: in `connect` all, in a storm those of whoever comes back.
+    pub fn measures_handshakes(&self) -> bool {
+        self.scenario == "connect" || self.storm.is_some()
+    }
+
     /// The path of one connection, with its query.
     pub fn path(&self, room: u32) -> String {
         if self.target.has_room() {

@@ -40,9 +40,8 @@ fn a_load_generator_that_was_busy_with_handshakes_says_so() {
     let (url, lag) = (start(Conduct::Good), "--lag-max 60000");
     for words in [
         format!("connect --url {url}/echo --connections 30 --rate 40"),
-        // Those who come back are busy for a moment of these five seconds: enough of them to be seen beside what the
-        // threads do all the time.
-        format!("storm --url {url} --connections 600 --policy fixed:0.6 --duration 5"),
+        // All come back at one moment of these four seconds. That three of them are spent waiting hides nothing.
+        format!("storm --url {url} --connections 600 --policy fixed:3 --duration 4"),
     ] {
         let (code, report) = judged(&format!("{words} --busy-max 100 {lag}"));
         assert_eq!(
@@ -51,8 +50,13 @@ fn a_load_generator_that_was_busy_with_handshakes_says_so() {
             "{report:#}"
         );
         let share = report["handshakes_busy_share"].as_f64().unwrap();
-        // Two to three times as much, on a machine that does nothing else.
-        assert!(share > report["busy_share"].as_f64().unwrap(), "{report:#}");
+        // Of four seconds the half in which most is done has eight times the share that it has of the whole: all that
+        // the threads do besides may be three times as much as the handshakes. Whatever had the waiting in it would
+        // be a third more at the most.
+        assert!(
+            share > 2.0 * report["busy_share"].as_f64().unwrap(),
+            "{report:#}"
+        );
         let (code, report) = judged(&format!("{words} --busy-max {} {lag}", share / 20.0));
         assert_eq!(code, Some(3), "{report:#}");
         let why = report["invalid_because"].to_string();
@@ -245,10 +249,6 @@ fn slow_members_are_not_expected_to_have_read_everything() {
     }
 }
 
-#[test]
-fn a_soak_watches_the_targets_memory() {
-    let url = start(Conduct::Good);
-    let run = run(&format!(
 #[test]
 fn the_targets_cpu_is_shared_by_all_messages_that_arrived() {
     let url = start(Conduct::Good);
