@@ -342,14 +342,14 @@ pub struct Common {
     #[arg(long, value_enum, default_value_t = Io::Auto)]
     pub io: Io,
     /// The target's process, whose CPU time and memory are read: a process id, auto (the one that listens
-    /// at the URL's address, if that is on this host) or none.
+    /// at the URL's address, if that is on this host; if several share its listener, all together) or none.
     #[arg(long, value_name = "PID", default_value = "auto")]
     pub server_pid: String,
     /// The target's metrics in Prometheus' text format, such as http://127.0.0.1:8001/metrics: what grew
     /// while measuring is reported.
     #[arg(long, value_name = "URL")]
     pub metrics: Option<String>,
-    /// From this share of its time on, a busy thread of the load generator makes the run invalid; above 1:
+    /// From this share of its time on, a core that the load generator keeps busy makes the run invalid; above 1:
     /// never.
     #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
     pub busy_max: f64,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ringmain_rt::thread::{self, ThreadSetup};
 use ringmain_rt::{Backend, Bell, clock, cpu};
 
+use crate::busy::BusyTimes;
 use crate::clock::{SECOND_NS, Window};
 use crate::delivery::Deliveries;
 use crate::interrupt::Interrupt;
@@ -60,8 +61,8 @@ pub struct Findings {
     pub window_monotonic: Option<(Duration, Duration)>,
     /// CPU time of each worker while measuring, and of the control thread.
     pub cpu: Vec<Duration>,
-    /// CPU time of each worker while connections were opened, or came back after a storm; and how long that took.
-    pub cpu_handshakes: Vec<(Duration, Duration)>,
+    /// CPU time of each worker while connections were opened, in `connect`, or came back after a storm.
+    pub busy_handshakes: Vec<BusyTimes>,
     /// The run in stretches.
     pub timeline: Timeline,
     /// The proof of delivery.
@@ -277,7 +278,7 @@ impl Control {
         let mut record = Record::new(interval_ns).map_err(WorkerError::from)?;
         let interrupted = self.job.stage.is_cut_short();
         let (mut cpu, mut connect_ns) = (Vec::new(), self.connecting_cut_ns);
-        let mut cpu_handshakes = Vec::new();
+        let mut busy_handshakes = Vec::new();
         let (mut intervals, mut deliveries) = (Vec::new(), None);
         for worker in self.workers {
             let outcome = worker.join().map_err(|_| ControlError::Panic)??;
@@ -288,13 +289,15 @@ impl Control {
                 Some(deliveries) => deliveries.merge(&outcome.deliveries),
             }
             cpu.push(outcome.cpu);
-            cpu_handshakes.extend(outcome.cpu_handshakes);
+            busy_handshakes.push(outcome.busy_handshakes);
             connect_ns = connect_ns.max(outcome.settled_ns);
         }
         if let (Some(from), Some(to)) = (self.cpu_from, self.cpu_to) {
             cpu.push(to - from);
         }
-        let measured = record.tally[Count::ReceivedMeasured];
+        // The target has worked for those who come and go, and for those who read slowly, as for all others.
+        let measured =
+            record.tally[Count::ReceivedMeasured] + record.tally[Count::ReceivedAsideMeasured];
         Ok(Findings {
             target: self.observer.findings(measured),
             window,
@@ -303,7 +306,7 @@ impl Control {
                 (at(window.from_ns), at(window.to_ns))
             }),
             cpu,
-            cpu_handshakes,
+            busy_handshakes,
             timeline: Timeline::new(intervals, interval_ns),
             deliveries: deliveries.unwrap_or_default(),
             connect_ns,

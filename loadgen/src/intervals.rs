@@ -8,7 +8,7 @@ use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 use crate::measure::Times;
 use crate::tally::Tally;
 
-/// Intervals that are kept; the last one takes in what follows.
+/// Intervals that are kept; the last one takes in all that follows, until the run is over.
 pub const INTERVALS_MAX: usize = 4096;
 /// No interval is shorter, in nanoseconds.
 const INTERVAL_NS_MIN: u64 = 1_000_000_000;
@@ -26,6 +26,8 @@ pub fn interval_ns(planned_ns: u64) -> u64 {
 pub struct Interval {
     /// Which one: it begins this many intervals after the run.
     pub index: u64,
+    /// When it ended, in the run's time.
+    pub until_ns: u64,
     /// The thread's counters at its end.
     pub tally: Tally,
     /// The latencies that were recorded in it; V2 of the HDR format.
@@ -49,6 +51,8 @@ pub struct Intervals {
     length_ns: u64,
     /// The present one.
     index: u64,
+    /// The thread's last turn.
+    turned_ns: u64,
     /// What is recorded in it.
     pub present: Times,
     done: Vec<Interval>,
@@ -60,23 +64,20 @@ impl Intervals {
         Intervals {
             length_ns,
             index: 0,
+            turned_ns: 0,
             present,
             done: Vec::new(),
         }
     }
 
-    /// When the present one ends.
-    pub fn end_ns(&self) -> u64 {
-        (self.index + 1) * self.length_ns
-    }
-
     /// Ends the present interval if it is over; adds its latencies to `whole`.
     pub fn turn(&mut self, now_ns: u64, tally: &Tally, whole: &mut Times) {
-        if now_ns >= self.end_ns() {
-            if self.done.len() + 1 < INTERVALS_MAX {
-                self.end(tally, whole);
-            }
-            self.index = now_ns / self.length_ns;
+        self.turned_ns = now_ns;
+        let last = INTERVALS_MAX as u64 - 1;
+        let index = (now_ns / self.length_ns).min(last);
+        if index > self.index {
+            self.end(tally, whole);
+            self.index = index;
         }
     }
 
@@ -91,6 +92,7 @@ impl Intervals {
         }
         self.done.push(Interval {
             index: self.index,
+            until_ns: self.turned_ns,
             tally: tally.clone(),
             latency,
         });

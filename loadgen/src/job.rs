@@ -5,7 +5,7 @@ use std::thread::Thread;
 use ringmain_rt::{Backend, Bell};
 
 use crate::bells::Bells;
-use crate::clock::Clock;
+use crate::clock::{Clock, to_ns};
 use crate::failure::Failures;
 use crate::intervals::interval_ns;
 use crate::plan::Plan;
@@ -43,6 +43,16 @@ pub struct Job {
     pub control: Thread,
 }
 
+/// How long a run is planned to last, in nanoseconds: how long connecting takes is known where it has a rate.
+fn planned_ns(settings: &Settings) -> u64 {
+    let connecting_ns = settings
+        .handshake_rate
+        .map_or(0, |rate| to_ns(f64::from(settings.connections) / rate));
+    connecting_ns
+        .saturating_add(settings.warmup_ns)
+        .saturating_add(settings.duration_ns)
+}
+
 impl Job {
     /// A run that begins now, controlled by the calling thread; and its threads' doorbells.
     ///
@@ -57,7 +67,7 @@ impl Job {
         let (bells, wakes) = Bells::new(plan.threads)?;
         let job = Job {
             boards: (0..plan.threads).map(|_| Board::default()).collect(),
-            interval_ns: interval_ns(settings.warmup_ns.saturating_add(settings.duration_ns)),
+            interval_ns: interval_ns(planned_ns(&settings)),
             settings,
             plan,
             backend,

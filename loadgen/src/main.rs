@@ -7,6 +7,7 @@
 //! which two are compared by [`mod@compare`].
 
 mod bells;
+mod busy;
 mod cli;
 mod clock;
 mod compare;

@@ -31,6 +31,8 @@ pub enum Count {
     SlowClosed,
     /// Messages that visitors and slow members received.
     ReceivedAside,
+    /// Of those, the ones that arrived while measuring.
+    ReceivedAsideMeasured,
     /// Messages that a visitor missed between two that it received.
     MissedByVisitors,
     /// Messages that a slow member missed between two that it received.

@@ -94,13 +94,14 @@ impl Figure {
     }
 }
 
-/// How to find a figure, and whether it counts in a run.
+/// How to find a figure, whether it counts in a run, and whether it is the same thing in two.
 struct Kind {
     name: &'static str,
     unit: Unit,
     more_is_better: bool,
     value: fn(&Report) -> Option<f64>,
     counts: fn(&Report) -> bool,
+    comparable: fn(&Report, &Report) -> bool,
 }
 
 const KINDS: [Kind; 8] = [
@@ -115,6 +116,7 @@ const KINDS: [Kind; 8] = [
                 .map(|_| report.messages_per_second)
         },
         counts: |report| is_loop(report, "closed"),
+        comparable: |_, _| true,
     },
     Kind {
         name: "latency p50",
@@ -122,6 +124,7 @@ const KINDS: [Kind; 8] = [
         more_is_better: false,
         value: |report| report.latency_microseconds.map(|latency| latency.p50),
         counts: |report| counts_open(report, 0.5),
+        comparable: |_, _| true,
     },
     Kind {
         name: "latency p99",
@@ -129,6 +132,7 @@ const KINDS: [Kind; 8] = [
         more_is_better: false,
         value: |report| report.latency_microseconds.map(|latency| latency.p99),
         counts: |report| counts_open(report, 0.99),
+        comparable: |_, _| true,
     },
     Kind {
         name: "latency p99.9",
@@ -136,6 +140,7 @@ const KINDS: [Kind; 8] = [
         more_is_better: false,
         value: |report| report.latency_microseconds.map(|latency| latency.p999),
         counts: |report| counts_open(report, 0.999),
+        comparable: |_, _| true,
     },
     Kind {
         name: "handshake p99",
@@ -146,6 +151,7 @@ const KINDS: [Kind; 8] = [
             let open = report.handshakes_per_second_offered.is_some();
             open && has_beyond(report.handshake_microseconds, 0.99)
         },
+        comparable: |_, _| true,
     },
     Kind {
         name: "handshakes/s",
@@ -156,6 +162,7 @@ const KINDS: [Kind; 8] = [
             let closed = report.handshakes_per_second_offered.is_none();
             closed && report.connect_seconds >= CONNECT_SECONDS_MIN
         },
+        comparable: |_, _| true,
     },
     Kind {
         name: "target's CPU a message",
@@ -163,6 +170,8 @@ const KINDS: [Kind; 8] = [
         more_is_better: false,
         value: words::cpu_a_message,
         counts: |_| true,
+        // What slow members have not read is work of the target, and no message yet.
+        comparable: |a, b| slow_members(a) == slow_members(b),
     },
     Kind {
         name: "target's user bytes a connection",
@@ -170,8 +179,15 @@ const KINDS: [Kind; 8] = [
         more_is_better: false,
         value: |report| report.target.as_ref()?.user_bytes_a_connection,
         counts: |report| report.connected >= CONNECTIONS_MIN,
+        comparable: |_, _| true,
     },
 ];
+
+/// How many read slowly, and how slowly.
+fn slow_members(report: &Report) -> Option<(u32, u32)> {
+    let slow = report.slow.as_ref().filter(|slow| slow.members > 0)?;
+    Some((slow.members, slow.bytes_per_second))
+}
 
 fn is_loop(report: &Report, kind: &str) -> bool {
     report.loop_kind.as_deref() == Some(kind)
@@ -193,7 +209,7 @@ pub fn of(a: &Report, b: &Report, max_regress: f64) -> Vec<Figure> {
         if values == (None, None) {
             return None;
         }
-        let counts = (kind.counts)(a) && (kind.counts)(b);
+        let counts = (kind.counts)(a) && (kind.counts)(b) && (kind.comparable)(a, b);
         Some(Figure {
             name: kind.name,
             unit: kind.unit,

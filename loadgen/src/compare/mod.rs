@@ -162,6 +162,7 @@ fn doubts(a: &Report, b: &Report) -> Vec<String> {
     if !a.valid {
         doubts.push("A is invalid: its figures are not the target's".to_owned());
     }
+    doubts.extend(settings::untold(a, b));
     let facts = |report: &Report| {
         [
             ("processor", report.host.cpu.clone()),
@@ -185,6 +186,7 @@ fn doubts(a: &Report, b: &Report) -> Vec<String> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::report::sample;
@@ -235,6 +237,64 @@ mod tests {
         longer.duration_seconds = 60.0;
         longer.url = "ws://127.0.0.1:9000/echo".to_owned();
         assert!(!is_worse(&a, &longer));
+    }
+
+    #[test]
+    fn what_the_runs_were_of_is_read_from_their_files() {
+        let with = |changes: Value| {
+            let mut json = serde_json::to_value(sample::open()).unwrap();
+            let fields = json.as_object_mut().unwrap();
+            fields.extend(changes.as_object().unwrap().clone());
+            serde_json::from_value::<Report>(json).unwrap()
+        };
+        let staying = |seconds: Value| {
+            let mut visits = json!({"per_second_offered": 10.0, "visits": 100, "skipped": 0, "received": 100, "missed": 0});
+            if !seconds.is_null() {
+                visits["stay_seconds"] = seconds;
+            }
+            with(json!({ "visits": visits }))
+        };
+        let plain = sample::open();
+        let secret = with(json!({"url": "WSS://127.0.0.1:9000/echo"}));
+        let (own, not_own) = (with(json!({"own": true})), with(json!({"own": false})));
+        let (short, long) = (staying(json!(1.0)), staying(json!(5.0)));
+        for (a, b, words) in [
+            (&plain, &secret, "scheme (A: ws, B: wss)"),
+            (&own, &not_own, "own messages received (A: yes, B: no)"),
+            (&short, &long, "seconds of a visit (A: 1.00, B: 5.00)"),
+        ] {
+            let error = compare(a, b, "5%").unwrap_err().to_string();
+            assert!(error.contains(words), "{words}: {error}");
+            assert!(compare(b, b, "5%").is_ok());
+        }
+        // Files of older versions do not say; then the reader is told.
+        let untold = staying(Value::Null);
+        for (a, b, words) in [
+            (
+                &plain,
+                &own,
+                "own messages received: A does not say (of an older version), B yes",
+            ),
+            (&long, &untold, "seconds of a visit: A 5.00, B does not say"),
+        ] {
+            let doubts = compare(a, b, "5%").unwrap().doubts.join("; ");
+            assert!(doubts.contains(words), "{words}: {doubts}");
+        }
+    }
+
+    #[test]
+    fn cpu_a_message_is_not_judged_where_others_read_slowly() {
+        let with = |members, cpu| {
+            let mut report = sample::open();
+            report.target.as_mut().unwrap().cpu_nanoseconds_a_message = Some(cpu);
+            report.slow = serde_json::from_value(json!({
+                "members": members, "bytes_per_second": 0, "closed": 0, "received": 0, "missed": 0
+            }))
+            .unwrap();
+            report
+        };
+        assert!(is_worse(&with(5, 100.0), &with(5, 200.0)));
+        assert!(!is_worse(&with(0, 100.0), &with(5, 200.0)));
     }
 
     #[test]

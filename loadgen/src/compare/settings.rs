@@ -69,14 +69,52 @@ fn settings(report: &Report) -> Vec<(&'static str, String)> {
             "handshakes all at once",
             report.handshakes_at_once.to_string(),
         ),
+        ("scheme", scheme(&report.url)),
+    ]
+}
+
+/// What the target was spoken to in: encryption is a part of what each message and handshake costs.
+fn scheme(url: &str) -> String {
+    let (scheme, _) = url.split_once("://").unwrap_or_default();
+    scheme.to_ascii_lowercase()
+}
+
+/// More of these settings, which files of older versions do not have; `None` also where a scenario has no such thing.
+fn told(report: &Report) -> [(&'static str, Option<String>); 2] {
+    let own = report.own.map(|own| if own { "yes" } else { "no" });
+    let stay = report
+        .visits
+        .as_ref()
+        .and_then(|visits| visits.stay_seconds);
+    [
+        ("own messages received", own.map(str::to_owned)),
+        ("seconds of a visit", stay.map(number)),
     ]
 }
 
 /// The settings in which two runs differ.
 pub fn differences(a: &Report, b: &Report) -> Vec<Difference> {
     let pairs = settings(a).into_iter().zip(settings(b));
-    let differing = pairs.filter(|((_, a), (_, b))| a != b);
+    let pairs = pairs.map(|((name, a), (_, b))| (name, a, b));
+    let told = told(a).into_iter().zip(told(b));
+    let told = told.filter_map(|((name, a), (_, b))| Some((name, a?, b?)));
+    let differing = pairs.chain(told).filter(|(_, a, b)| a != b);
     differing
-        .map(|((name, a), (_, b))| Difference { name, a, b })
+        .map(|(name, a, b)| Difference { name, a, b })
         .collect()
+}
+
+/// Settings that only one of the files tells, since the other is of an older version: they may differ, or not.
+pub fn untold(a: &Report, b: &Report) -> Vec<String> {
+    let pairs = told(a).into_iter().zip(told(b));
+    let untold = pairs.filter_map(|((name, a), (_, b))| match (a, b) {
+        (Some(a), None) => Some(format!(
+            "{name}: A {a}, B does not say (of an older version)"
+        )),
+        (None, Some(b)) => Some(format!(
+            "{name}: A does not say (of an older version), B {b}"
+        )),
+        _ => None,
+    });
+    untold.collect()
 }

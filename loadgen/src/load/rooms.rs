@@ -250,7 +250,7 @@ impl Rooms {
     }
 
     /// A visitor or a slow member has received a message.
-    fn aside(&mut self, link: usize, pair: usize, sequence: u64, record: &mut Record) {
+    fn aside(&mut self, link: usize, pair: usize, sequence: u64, now_ns: u64, record: &mut Record) {
         let tally = &mut record.tally;
         match self
             .visits
@@ -259,6 +259,7 @@ impl Rooms {
             Seen::Again => tally[Count::Duplicated] += 1,
             Seen::After(missed) => {
                 tally[Count::ReceivedAside] += 1;
+                tally[Count::ReceivedAsideMeasured] += u64::from(record.window.measures(now_ns));
                 let is_slow = self.layout.slow_links().contains(&link);
                 tally[if is_slow {
                     Count::MissedBySlow
@@ -445,7 +446,7 @@ impl Load for Rooms {
             return;
         };
         if link >= self.layout.steady_links() {
-            return self.aside(link, pair, stamp.sequence, record);
+            return self.aside(link, pair, stamp.sequence, now_ns, record);
         }
         match self.sequences.observe(pair, stamp.sequence) {
             Arrival::InOrder | Arrival::Early => {}

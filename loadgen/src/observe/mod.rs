@@ -74,11 +74,14 @@ struct Reading {
 /// What was found of the target.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TargetFindings {
-    /// Its process, if it runs on this host.
+    /// Its process, if it runs on this host and is one.
     pub pid: Option<u32>,
+    /// Its processes, if several share the listener: what follows is of all together.
+    #[serde(default)]
+    pub pids: Vec<u32>,
     /// CPU time of the process in the measurement, user and system.
     pub cpu_seconds: Option<f64>,
-    /// The same for each message that arrived in the measurement, in nanoseconds.
+    /// The same for each message that arrived in the measurement, at visitors and slow members too, in nanoseconds.
     pub cpu_nanoseconds_a_message: Option<f64>,
     /// Growth of its private anonymous memory from before the first connection to the end of the
     /// measurement, for each connection, in bytes.
@@ -191,8 +194,14 @@ impl Observer {
                 let cpu = to.cpu?.saturating_sub(from.cpu?);
                 Some(cpu.as_secs_f64())
             });
+        let (pid, pids) = match self.process.as_ref().map(Process::ids) {
+            Some(&[id]) => (Some(id), Vec::new()),
+            Some(ids) => (None, ids.to_vec()),
+            None => (None, Vec::new()),
+        };
         Some(TargetFindings {
-            pid: self.process.as_ref().map(Process::id),
+            pid,
+            pids,
             cpu_seconds,
             cpu_nanoseconds_a_message: cpu_seconds.and_then(|cpu| share(cpu * 1e9, messages)),
             user_bytes_a_connection: grown(|bytes| bytes.user),

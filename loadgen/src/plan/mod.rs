@@ -4,6 +4,8 @@ pub mod cpus;
 pub mod host;
 pub mod sources;
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -218,6 +220,26 @@ impl Plan {
     /// The core of one thread.
     pub fn cpu(&self, thread: usize) -> Option<usize> {
         self.cpus.get(thread % self.cpus.len().max(1)).copied()
+    }
+
+    /// Adds up what the threads of each core did. One more than there are is the control thread's, which keeps to the core
+    /// of the first.
+    pub fn by_core<T>(
+        &self,
+        by_thread: impl IntoIterator<Item = T>,
+        mut add: impl FnMut(&mut T, T),
+    ) -> Vec<T> {
+        let mut cores = BTreeMap::new();
+        for (thread, amount) in by_thread.into_iter().enumerate() {
+            let thread = if thread < self.threads { thread } else { 0 };
+            match cores.entry(self.cpu(thread)) {
+                Entry::Vacant(core) => {
+                    core.insert(amount);
+                }
+                Entry::Occupied(mut core) => add(core.get_mut(), amount),
+            }
+        }
+        cores.into_values().collect()
     }
 }
 

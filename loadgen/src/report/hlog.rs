@@ -34,11 +34,11 @@ pub fn write<W: Write>(
         .with_base_time(started_at)
         .with_max_value_divisor(MAX_VALUE_DIVISOR)
         .begin_log_with(out, &mut serializer)?;
-    let length = Duration::from_secs_f64(timeline.seconds());
     let mut written = Ok(());
     timeline.each(|index, _, latency| {
         if written.is_ok() {
             let at = Duration::from_secs_f64(index as f64 * timeline.seconds());
+            let length = Duration::from_secs_f64(timeline.seconds_of(index));
             written = log.write_histogram(latency, at, length, None);
         }
     })?;

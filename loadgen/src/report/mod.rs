@@ -73,6 +73,9 @@ pub struct Report {
     pub rooms: Option<u32>,
     /// Publishers, where there are any.
     pub publishers: Option<u32>,
+    /// Whether publishers receive their own messages, in `fanout`; older versions did not say.
+    #[serde(default)]
+    pub own: Option<bool>,
     /// Payload of each message; several sizes with their weights.
     pub payload_bytes: String,
     /// Messages of each sender under way at once, in a closed loop.
@@ -162,12 +165,12 @@ pub struct Report {
     pub handshakes_per_second: f64,
     /// CPU time of all threads, user and system, in the measurement.
     pub cpu_seconds: f64,
-    /// CPU time of the busiest thread in the measurement, divided by its duration.
+    /// CPU time of all threads on the busiest core in the measurement, divided by its duration.
     pub busy_share: f64,
-    /// The same share of each thread.
+    /// The same share of each thread, the control thread's last.
     pub busy_shares: Vec<f64>,
-    /// Where the handshakes are what is measured, in `connect` and `storm`: the same share of the busiest thread while
-    /// connections were opened, or came back. `None` if that took less than half a second.
+    /// Where the handshakes are what is measured, in `connect` and `storm`: the busiest core's share of its busiest half
+    /// second while connections were opened, or came back.
     #[serde(default)]
     pub handshakes_busy_share: Option<f64>,
     /// The run in stretches of a second or more, from its start.
@@ -295,7 +298,7 @@ impl Report {
             _ => a_second(count(Count::ReceivedMeasured) as f64),
         };
         let connect_seconds = to_seconds(findings.connect_ns);
-        let cpu_busiest = findings.cpu.iter().max().copied().unwrap_or_default();
+        let cpu_busiest = validity::busiest_core(plan, findings);
         let names = Names::of(settings);
         let busy_shares: Vec<f64> = findings
             .cpu
@@ -324,6 +327,7 @@ impl Report {
             connections_lost: count(Count::Dropped),
             rooms: names.rooms,
             publishers: names.publishers,
+            own: names.own,
             payload_bytes: settings.sizes.to_string(),
             in_flight: names.in_flight,
             messages_per_second_offered: names.rate,
@@ -370,7 +374,7 @@ impl Report {
             cpu_seconds: findings.cpu.iter().sum::<Duration>().as_secs_f64(),
             busy_share: a_second(cpu_busiest.as_secs_f64()),
             busy_shares,
-            handshakes_busy_share: validity::handshakes_busy_share(settings, findings),
+            handshakes_busy_share: validity::handshakes_busy_share(plan, findings),
             timeline: findings.timeline.moments()?,
             deliveries,
             deliveries_left_out,
@@ -429,6 +433,7 @@ struct Names {
     loop_kind: Option<&'static str>,
     rooms: Option<u32>,
     publishers: Option<u32>,
+    own: Option<bool>,
     in_flight: Option<u32>,
     rate: Option<f64>,
 }
@@ -451,6 +456,10 @@ impl Names {
             loop_kind,
             rooms,
             publishers,
+            own: match settings.work {
+                Work::Fanout { own, .. } if settings.scenario == "fanout" => Some(own),
+                _ => None,
+            },
             in_flight,
             rate,
         }

@@ -54,6 +54,7 @@ pub fn closed() -> Report {
             memory: Vec::new(),
             memory_growth_share: None,
             pid: Some(123),
+            pids: Vec::new(),
             cpu_seconds: Some(6.0),
             cpu_nanoseconds_a_message: Some(6000.0),
             user_bytes_a_connection: Some(700.0),

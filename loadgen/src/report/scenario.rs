@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::units::{count, number};
 use super::words::Row;
 use super::{Percentiles, Report};
+use crate::clock::to_seconds;
 use crate::measure::Record;
 use crate::settings::Settings;
 use crate::tally::Count;
@@ -54,6 +55,9 @@ pub fn rows(report: &Report) -> Vec<Row> {
 pub struct VisitFindings {
     /// Visits a second that were asked for.
     pub per_second_offered: f64,
+    /// How long each lasts; older versions did not say.
+    #[serde(default)]
+    pub stay_seconds: Option<f64>,
     /// Visits that took place, in the whole run.
     pub visits: u64,
     /// Visits that did not begin in time, since the visitor was still on its way out.
@@ -99,6 +103,7 @@ impl VisitFindings {
         let visits = settings.visits?;
         Some(VisitFindings {
             per_second_offered: visits.rate,
+            stay_seconds: Some(to_seconds(visits.stay_ns)),
             visits: record.tally[Count::Visits],
             skipped: record.tally[Count::VisitsSkipped],
             received: record.tally[Count::ReceivedAside],

@@ -218,12 +218,12 @@ pub fn counts(report: &Report) -> Vec<Row> {
 /// The load generator's CPU time in the measurement; of connections that are opened, that is before it.
 fn load_cpu(report: &Report) -> String {
     let measured = format!(
-        "{}, busiest thread {}",
+        "{}, busiest core {}",
         seconds(report.cpu_seconds),
         percent(report.busy_share)
     );
     match (report.handshakes_busy_share, &report.storm) {
-        (Some(share), None) => format!("busiest thread {} while connecting", percent(share)),
+        (Some(share), None) => format!("busiest core {} while connecting", percent(share)),
         (Some(share), Some(_)) => format!("{measured}, {} while coming back", percent(share)),
         (None, _) => measured,
     }

@@ -80,9 +80,19 @@ impl Timeline {
         Ok(())
     }
 
-    /// How long each stretch is, in seconds.
+    /// How long each stretch is, in seconds, but for a last one of as many as are kept.
     pub fn seconds(&self) -> f64 {
         to_seconds(self.length_ns)
+    }
+
+    /// How long a stretch is, in seconds: the last one of as many as are kept takes in the rest of the run.
+    pub fn seconds_of(&self, index: u64) -> f64 {
+        if index + 1 < INTERVALS_MAX as u64 {
+            return self.seconds();
+        }
+        let ends = self.by_thread.iter().flatten();
+        let end_ns = ends.map(|interval| interval.until_ns).max().unwrap_or(0);
+        to_seconds(end_ns.saturating_sub(index * self.length_ns)).max(self.seconds())
     }
 
     /// The stretches as the report has them.
@@ -95,8 +105,10 @@ impl Timeline {
         let seconds = self.seconds();
         self.each(|index, tally, latency| {
             let grown = |count| tally[count].saturating_sub(before[count]);
+            let at_seconds = index as f64 * seconds;
+            let seconds = self.seconds_of(index);
             moments.push(Moment {
-                at_seconds: index as f64 * seconds,
+                at_seconds,
                 seconds,
                 connections: tally[Count::Open],
                 sent_per_second: grown(Count::Sent) as f64 / seconds,
@@ -107,5 +119,37 @@ impl Timeline {
             before = tally.clone();
         })?;
         Ok(moments)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::clock::SECOND_NS;
+    use crate::intervals::Intervals;
+
+    #[test]
+    fn a_run_of_more_stretches_than_are_kept_loses_nothing() {
+        let mut intervals = Intervals::new(SECOND_NS, times().unwrap());
+        let (mut tally, mut whole) = (Tally::default(), times().unwrap());
+        for second in 1..=4200 {
+            tally[Count::Sent] += 1;
+            intervals.turn(second * SECOND_NS, &tally, &mut whole);
+        }
+        intervals.present.record(1_000).unwrap();
+        tally[Count::Sent] += 1;
+        intervals.end(&tally, &mut whole);
+        let timeline = Timeline::new(vec![intervals.into_done()], SECOND_NS);
+        let mut values = 0;
+        let each = timeline.each(|_, _, latency| values += latency.len());
+        each.unwrap();
+        assert_eq!((values, whole.len()), (1, 1));
+        // What was sent in each stretch adds up to all, and the last one is as long as it was.
+        let moments = timeline.moments().unwrap();
+        let sent = moments.iter().map(|m| m.sent_per_second * m.seconds);
+        assert_eq!(sent.sum::<f64>().round() as u64, 4201);
+        let last = moments.last().unwrap();
+        assert_eq!(last.at_seconds + last.seconds, 4200.0);
     }
 }

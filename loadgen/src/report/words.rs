@@ -4,6 +4,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::units::{bytes, count, number, percent, seconds};
 use super::{Percentiles, Report};
+use crate::observe::TargetFindings;
+
+/// Processes of the target that are named.
+const PROCESSES_MAX: usize = 8;
 
 /// A figure's name and value.
 pub type Row = (&'static str, String);
@@ -168,7 +172,7 @@ pub fn target(report: &Report) -> Vec<Row> {
         .filter(|_| report.duration_seconds > 0.0)
         .map(|cpu| cpu / report.duration_seconds);
     let rows = [
-        ("process", target.pid.map(|pid| pid.to_string())),
+        ("process", process(target)),
         (
             "CPU time",
             target
@@ -193,6 +197,23 @@ pub fn target(report: &Report) -> Vec<Row> {
     let rows = rows.into_iter().chain([("memory growth", growth)]);
     rows.filter_map(|(name, value)| Some((name, value?)))
         .collect()
+}
+
+/// Which process was watched, or which ones: then the reader must know that the figures are of all.
+fn process(target: &TargetFindings) -> Option<String> {
+    let ids: Vec<_> = target.pids.iter().map(u32::to_string).collect();
+    if ids.is_empty() {
+        return target.pid.map(|pid| pid.to_string());
+    }
+    let (shown, dots) = match ids.get(..PROCESSES_MAX) {
+        Some(first) if ids.len() > PROCESSES_MAX => (first, " ..."),
+        _ => (&ids[..], ""),
+    };
+    Some(format!(
+        "{} that share the listener, added up: {}{dots}",
+        ids.len(),
+        shown.join(", ")
+    ))
 }
 
 /// The target's CPU time a message in nanoseconds. Where few messages are sent it is the cost of all else.
@@ -253,6 +274,17 @@ mod tests {
         assert_eq!(loop_named(&at_once), "handshakes all at once");
         idle.handshakes_per_second_offered = Some(200.0);
         assert_eq!(loop_named(&idle), "handshakes in an open loop at 200/s");
+    }
+
+    #[test]
+    fn processes_that_were_added_up_are_named() {
+        let mut report = sample::closed();
+        assert_eq!(target(&report)[0], ("process", "123".to_owned()));
+        let found = report.target.get_or_insert_default();
+        (found.pid, found.pids) = (None, (10..20).collect());
+        let row = &target(&report)[0].1;
+        assert!(row.starts_with("10 that share the listener"), "{row}");
+        assert!(row.ends_with("10, 11, 12, 13, 14, 15, 16, 17 ..."), "{row}");
     }
 
     #[test]

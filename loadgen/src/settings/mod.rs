@@ -103,7 +103,7 @@ pub enum SourceChoice {
 /// Which process is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerPid {
-    /// The one that listens at the target's address, if that is on this host.
+    /// The one that listens at the target's address, if that is on this host; all that share its listener.
     Auto,
     /// This one.
     Of(u32),
@@ -303,6 +303,11 @@ impl Settings {
             Work::Echo { pace } | Work::Fanout { pace, .. } => Some(pace),
             Work::Idle { .. } => None,
         }
+    }
+
+    /// Whether the handshakes are what is measured: in `connect` all, in a storm those of whoever comes back.
+    pub fn measures_handshakes(&self) -> bool {
+        self.scenario == "connect" || self.storm.is_some()
     }
 
     /// The path of one connection, with its query.

@@ -3,7 +3,6 @@
 //! A connection is a row in a table, not a task: all are waited for together, and what has arrived is
 //! handled in one go.
 
-mod busy;
 mod handshake;
 mod ramp;
 mod receive;
@@ -21,6 +20,7 @@ use hdrhistogram::CreationError;
 use ringmain_proto::ws::{ParserSettings, Role};
 use ringmain_rt::{Alarm, Bell, ReadyList, Turns, Watch, driver};
 
+use crate::busy::BusyTimes;
 use crate::delivery::Deliveries;
 use crate::job::Job;
 use crate::layout::Layout;
@@ -73,8 +73,8 @@ pub struct Outcome {
     pub deliveries: Deliveries,
     /// CPU time, user and system, while measuring.
     pub cpu: Duration,
-    /// CPU time while connections were opened, or came back after a storm; and how long that took.
-    pub cpu_handshakes: Option<(Duration, Duration)>,
+    /// CPU time while connections were opened, in `connect`, or came back after a storm; else nothing.
+    pub busy_handshakes: BusyTimes,
     /// When the last connection was opened or failed, in the run's time.
     pub settled_ns: u64,
 }
@@ -177,7 +177,9 @@ impl<L: Load + 'static> Worker<L> {
             self.watch.ready().await?;
             self.watch.take(&mut list)?;
             let state = &mut *self.state.borrow_mut();
-            state.record.turn(self.job.clock.now_ns());
+            let now_ns = self.job.clock.now_ns();
+            state.record.turn(now_ns);
+            self.begin_work(state, now_ns);
             self.handle_all(state, &list);
             self.turns.request();
         }
@@ -203,7 +205,7 @@ impl<L: Load + 'static> Worker<L> {
             record: state.record.clone(),
             deliveries,
             cpu: state.turn.cpu_measured(),
-            cpu_handshakes: state.turn.handshakes.spent(),
+            busy_handshakes: state.turn.busy.times().clone(),
             settled_ns: state.turn.settled_ns(),
         })
     }

@@ -69,6 +69,17 @@ impl Returns {
         self.storm.is_some() && !self.is_visitor(link) && now_ns < self.end_ns
     }
 
+    /// Whether the storm has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.storm.is_some()
+    }
+
+    /// Whether somebody is to come now.
+    pub(super) fn is_due(&self, now_ns: u64) -> bool {
+        let next = self.comes.peek();
+        now_ns < self.end_ns && next.is_some_and(|Reverse((at_ns, _))| *at_ns <= now_ns)
+    }
+
     /// Links of a storm that are not back, and are not trying either.
     pub(super) fn waiting(&self) -> u64 {
         let is_of_storm = |Reverse((_, link)): &&Reverse<(u64, usize)>| !self.is_visitor(*link);
@@ -99,7 +110,6 @@ impl<L: Load> Worker<L> {
         }
         if state.returns.storm.is_none() {
             state.returns.storm = Some((policy, window.from_ns));
-            state.turn.handshakes.begin_again(now_ns);
         }
         let end = (state.returns.storm_next + TURN_DROPS_MAX).min(self.layout.initial_links());
         for link in std::mem::replace(&mut state.returns.storm_next, end)..end {
@@ -193,7 +203,6 @@ impl<L: Load> Worker<L> {
             state.returns.leaves.push_back(leave);
         } else if let Some((_, storm_ns)) = state.returns.storm {
             state.record.tally[Count::Returned] += 1;
-            state.turn.handshakes.note(now_ns);
             state
                 .record
                 .returns

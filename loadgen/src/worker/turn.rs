@@ -5,9 +5,9 @@ use std::time::Duration;
 use ringmain_proto::ws::{CloseCode, Opcode, encode};
 use ringmain_rt::{Next, cpu};
 
-use super::busy::Stretch;
 use super::slow::SlowReading;
 use super::{State, Worker, WorkerError};
+use crate::busy::BusyMeter;
 use crate::clock::{SECOND_NS, Window};
 use crate::failure::Failure;
 use crate::links::Progress;
@@ -33,8 +33,8 @@ pub(super) struct TurnState {
     cpu_from: Option<Duration>,
     cpu_to: Option<Duration>,
     closing: Closing,
-    /// While connections are opened; then, after a storm, while they come back.
-    pub(super) handshakes: Stretch,
+    /// How busy the thread is with handshakes, where these are what is measured.
+    pub(super) busy: BusyMeter,
     /// How the slow members read.
     pub(super) slow: SlowReading,
     /// Why the thread cannot go on.
@@ -78,6 +78,7 @@ impl<L: Load> Worker<L> {
         let now_ns = self.job.clock.now_ns();
         // Before anything is done: after a long sleep it belongs to the present stretch, not to the last.
         state.record.turn(now_ns);
+        self.begin_work(state, now_ns);
         let stage = self.job.stage.get();
         let due = match stage {
             Stage::Connect => self.connect(state, now_ns),
@@ -91,7 +92,38 @@ impl<L: Load> Worker<L> {
             },
         };
         self.publish(state);
+        self.end_work(state);
         self.sleep_until(state, due, now_ns, stage)
+    }
+
+    /// The thread has something to do.
+    pub(super) fn begin_work(&self, state: &mut State<L>, now_ns: u64) {
+        if self.job.settings.measures_handshakes() {
+            let counts = self.has_handshakes(state, now_ns);
+            state.turn.busy.begin(now_ns, counts);
+        }
+    }
+
+    /// A turn has done what there was to do.
+    fn end_work(&self, state: &mut State<L>) {
+        if self.job.settings.measures_handshakes() {
+            let now_ns = self.job.clock.now_ns();
+            let counts = self.has_handshakes(state, now_ns);
+            state.turn.busy.end(now_ns, counts);
+        }
+    }
+
+    /// Whether handshakes that are measured are due or under way. In a storm these are of those who come back: what they
+    /// wait before, as the policy says, is no work that anybody waits for.
+    fn has_handshakes(&self, state: &State<L>, now_ns: u64) -> bool {
+        match (self.job.stage.get(), self.job.settings.storm) {
+            (Stage::Connect, None) => state.turn.settled_ns.is_none(),
+            (Stage::Run(_), Some(_)) => {
+                state.returns.has_begun()
+                    && (state.record.tally[Count::Connecting] > 0 || state.returns.is_due(now_ns))
+            }
+            _ => false,
+        }
     }
 
     fn publish(&self, state: &State<L>) {
@@ -101,11 +133,9 @@ impl<L: Load> Worker<L> {
     }
 
     fn connect(&self, state: &mut State<L>, now_ns: u64) -> Due {
-        state.turn.handshakes.begin(now_ns);
         let due = self.ramp_up(state, now_ns);
         if state.turn.settled_ns.is_none() && self.is_settled(state) {
             state.turn.settled_ns = Some(now_ns);
-            state.turn.handshakes.note(now_ns);
             state.load.settled();
             self.publish(state);
             self.job.boards[self.thread].set_settled();

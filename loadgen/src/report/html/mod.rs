@@ -94,7 +94,7 @@ fn key_figures(report: &Report) -> Markup {
     tiles.push((
         "load generator",
         percent(report.handshakes_busy_share.unwrap_or(report.busy_share)),
-        format!("its busiest thread’s share of a core{when}"),
+        format!("its busiest core’s share of its time{when}"),
     ));
     html! {
         section.tiles {

@@ -23,7 +23,7 @@ struct Panel {
 
 /// The timeline; nothing if nothing was recorded.
 pub fn draw(report: &Report) -> Markup {
-    let Some(last) = report.timeline.last() else {
+    let (Some(first), Some(last)) = (report.timeline.first(), report.timeline.last()) else {
         return Markup::default();
     };
     let end = last.at_seconds + last.seconds;
@@ -38,8 +38,11 @@ pub fn draw(report: &Report) -> Markup {
         section {
             h2 { "Timeline" }
             p.note {
-                "Stretches of " (units::seconds(last.seconds)) " from the start of the run; the first and the last are "
+                "Stretches of " (units::seconds(first.seconds)) " from the start of the run; the first and the last are "
                 "partly empty. What was measured is shaded."
+                @if last.seconds > first.seconds {
+                    " The run was longer than it was planned: all that came after is in the last one."
+                }
             }
             @if !names.is_empty() { (legend(&names)) }
             @for size in Size::BOTH { (draw_at(report, end, size)) }
