@@ -2,7 +2,7 @@
 //!
 //! The [driver](Driver), a task, owns the link and the control plane's end of the mesh; it reads what the broker sends
 //! as it comes, hands it to the shards without waiting for them, and is never held up. Two drainers
-//! alone, one for each [way] to the broker, await the client library, which waits for a broker that takes nothing;
+//! alone, one for each way to the broker, await the client library, which waits for a broker that takes nothing;
 //! what is for the broker waits in the link's own queue meanwhile, whose bounds are known.
 #![forbid(unsafe_code)]
 
