@@ -90,8 +90,8 @@ impl BusyTimes {
 pub struct BusyMeter {
     /// When the thread began to work on what it is doing; and whether a handshake was due or under way then.
     since: Option<(u64, bool)>,
-    /// The thread's CPU time when it had done its last work.
-    cpu: Duration,
+    /// The thread's CPU time when it had done its last work; before the first, what getting ready took.
+    cpu: Option<Duration>,
     times: BusyTimes,
 }
 
@@ -99,6 +99,7 @@ impl BusyMeter {
     /// The thread begins to work, unless it has; `counts` if that is for handshakes.
     pub fn begin(&mut self, now_ns: u64, counts: bool) {
         self.since.get_or_insert((now_ns, counts));
+        self.cpu.get_or_insert_with(cpu::thread_time);
     }
 
     /// The work is done. It counts if either its beginning or its end was for handshakes.
@@ -107,7 +108,7 @@ impl BusyMeter {
             return;
         };
         let cpu = cpu::thread_time();
-        let worked = cpu.saturating_sub(std::mem::replace(&mut self.cpu, cpu));
+        let worked = cpu.saturating_sub(self.cpu.replace(cpu).unwrap_or(cpu));
         if counts || counted {
             self.times.add(since_ns, now_ns, worked);
         }

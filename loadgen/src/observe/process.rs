@@ -11,6 +11,8 @@ use super::kernel::kib;
 
 /// The state of a listening socket in `/proc/net/tcp`.
 const LISTENING: &str = "0A";
+/// What `/proc/PID/stat` counts times in, on every Linux.
+const TICK: Duration = Duration::from_millis(10);
 /// What a process takes at most from its beginning to the program that it is to run.
 const START_TIME: Duration = Duration::from_millis(100);
 
@@ -57,7 +59,7 @@ impl Process {
         &self.ids
     }
 
-    /// CPU time of all its threads that live, user and system.
+    /// CPU time of all its threads, user and system.
     ///
     /// # Errors
     /// It has ended.
@@ -82,7 +84,19 @@ fn cpu_of(id: u32) -> io::Result<Duration> {
         let ran_ns = text.split_whitespace().next();
         sum_ns += ran_ns.and_then(|ran| ran.parse::<u64>().ok()).unwrap_or(0);
     }
-    Ok(Duration::from_nanos(sum_ns))
+    // Exact, but without the threads that have ended: of a server with a thread for each connection it may shrink.
+    let living = Duration::from_nanos(sum_ns);
+    let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+    Ok(living.max(ticks(&stat).map_or(Duration::ZERO, |ticks| TICK * ticks)))
+}
+
+/// User and system time in a process's `stat`, threads that have ended included.
+fn ticks(stat: &str) -> Option<u32> {
+    // The second field is the program's name in brackets, which may hold anything.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut times = fields.split_whitespace().skip(11);
+    let (user, system): (u64, u64) = (times.next()?.parse().ok()?, times.next()?.parse().ok()?);
+    u32::try_from(user + system).ok()
 }
 
 fn user_bytes_of(id: u32) -> io::Result<u64> {
@@ -203,6 +217,18 @@ mod tests {
         drop(listener);
         assert_eq!(Process::listening_at(address), None);
         assert_eq!(Process::listening_at("192.0.2.1:80".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn what_a_thread_did_that_has_ended_is_not_forgotten() {
+        const WORKED: Duration = Duration::from_millis(100);
+        let process = Process::of(std::process::id()).unwrap();
+        let before = process.cpu().unwrap();
+        let work = || while ringmain_rt::cpu::thread_time() < WORKED {};
+        std::thread::spawn(work).join().unwrap();
+        // The system tells it in hundredths of a second, user and system time apart.
+        let grown = process.cpu().unwrap().saturating_sub(before);
+        assert!(grown + Duration::from_millis(20) >= WORKED, "{grown:?}");
     }
 
     #[test]
