@@ -255,12 +255,15 @@ find_ceiling() {
   # The kernel's own until a file sets it; the last one counts, and sysctl.conf, which not everyone reads, if it is less.
   boot=$({
     other_ceilings before
-    print_ceiling "$SYSCTL" "$(text_of "$SYSCTL" | last_value sysctl fs.nr_open)"
+    text=$(text_of "$SYSCTL")
+    # Where there is nothing of ours to write, the old file stays.
+    [ -n "$text" ] || text=$(file_text "$SYSCTL")
+    print_ceiling "$SYSCTL" "$(echo "$text" | last_value sysctl fs.nr_open)"
     other_ceilings later
   } | tail -n 1)
   last=$(print_ceiling /etc/sysctl.conf "$(file_text /etc/sysctl.conf | last_value sysctl fs.nr_open)")
-  if [ -n "$boot" ] && [ -n "$last" ] && [ "${last%% *}" -lt "${boot%% *}" ]; then boot=$last; fi
-  [ -n "$boot" ] || boot=${last:-1048576}
+  boot=${boot:-1048576}
+  if [ -n "$last" ] && [ "${last%% *}" -lt "${boot%% *}" ]; then boot=$last; fi
   if [ "${boot%% *}" -lt "$ceiling" ]; then
     ceiling=${boot%% *}
     ceiling_why="no file sets it at boot, when it is $ceiling"
@@ -468,6 +471,7 @@ $rows
 ROWS
   rows=$taken
   find_ceiling
+  # shellcheck disable=SC2030,SC2031 # Only there, to see whether the ceiling makes a difference.
   if [ "$(text_of "$LIMITS")" != "$(ceiling=9223372036854775807 && text_of "$LIMITS")" ]; then
     echo "note: nofile: no limit above $ceiling is written: one above fs.nr_open keeps everyone from logging in, and" \
       "$ceiling_why. Raise fs.nr_open for good (in a container: on the host), then apply again"

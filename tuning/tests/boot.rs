@@ -273,6 +273,17 @@ fn no_limit_is_above_the_ceiling_that_was_skipped() {
     let tree = Tree::new(&[("proc/sys/fs/nr_open", "4000000\n")]);
     applied(&tree, &options(1_000_000, &["fs.nr_open"]));
     assert_eq!(assert_nobody_is_shut_out(&tree), [1_048_576; 2]);
+    // The kernel's own is not sure where the last file lowers it.
+    tree.write("etc/sysctl.conf", "fs.nr_open = 800000\n");
+    applied(&tree, &options(1_000_000, &["fs.nr_open"]));
+    assert_eq!(assert_nobody_is_shut_out(&tree), [800_000; 2]);
+    // Nor is more where it raises it.
+    let tree = Tree::new(&[
+        ("proc/sys/fs/nr_open", "4000000\n"),
+        ("etc/sysctl.conf", "fs.nr_open = 4000000\n"),
+    ]);
+    applied(&tree, &options(1_000_000, &["fs.nr_open"]));
+    assert_eq!(assert_nobody_is_shut_out(&tree), [1_048_576; 2]);
     // Raised for good by another file.
     tree.write("etc/sysctl.d/10-open.conf", "fs.nr_open = 4000000\n");
     applied(&tree, &options(1_000_000, &["fs.nr_open"]));

@@ -81,21 +81,23 @@ impl Others {
         files.find_map(|(_, text)| value(text, name))
     }
 
-    /// The least number that a setting may have after a boot at which our file sets it to `ours`, and the file it is by.
-    pub fn least(&self, name: &str, ours: Option<u64>) -> Option<(u64, String)> {
+    /// The least number that a setting may have after a boot at which our file sets it to `ours`, and the file it is by:
+    /// none if it is the kernel's own.
+    pub fn least(&self, name: &str, ours: Option<u64>, kernels_own: u64) -> (u64, Option<String>) {
         let number = |(path, text): &(String, String)| {
             let number = value(text, name)?.first()?;
-            Some((number, path.clone()))
+            Some((number, Some(path.clone())))
         };
         let (later, before): (Vec<_>, Vec<_>) =
             self.files.iter().partition(|(path, _)| is_later(path));
-        let ours = ours.map(|number| (number, SYSCTL.to_owned()));
+        let ours = ours.map(|number| (number, Some(SYSCTL.to_owned())));
         let found = later.into_iter().rev().find_map(number);
         let found = found.or(ours);
-        let found = found.or_else(|| before.into_iter().rev().find_map(number))?;
+        let found = found.or_else(|| before.into_iter().rev().find_map(number));
+        let found = found.unwrap_or((kernels_own, None));
         let last = value(&self.last, name).and_then(|value| value.first());
-        let last = last.map(|number| (number, LAST.to_owned()));
-        Some(last.filter(|last| last.0 < found.0).unwrap_or(found))
+        let last = last.map(|number| (number, Some(LAST.to_owned())));
+        last.filter(|last| last.0 < found.0).unwrap_or(found)
     }
 
     /// Files that are read after ours and set one of these names too: they win at boot.

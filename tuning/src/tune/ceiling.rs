@@ -31,13 +31,11 @@ impl Ceiling {
         let now = step.map_or_else(live, |step| step.new.first());
         let now = now.unwrap_or(KERNELS_OWN);
         let ours = boot::value(sysctls, SETTING).and_then(|value| value.first());
-        let (at_boot, by) = match others.least(SETTING, ours) {
-            Some((number, path)) => (number, format!("{path} sets it to {number} at boot")),
-            None => (
-                KERNELS_OWN,
-                format!("no file sets it at boot, when it is {KERNELS_OWN}"),
-            ),
-        };
+        let (at_boot, path) = others.least(SETTING, ours, KERNELS_OWN);
+        let by = path.map_or_else(
+            || format!("no file sets it at boot, when it is {at_boot}"),
+            |path| format!("{path} sets it to {at_boot} at boot"),
+        );
         let (number, why) = if at_boot < now {
             (at_boot, by)
         } else {

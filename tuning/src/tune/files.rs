@@ -56,7 +56,12 @@ impl Files {
         let sysctls = joined(&sysctl_lines(&steps, &old[0], &others), &old[0], |line| {
             Some((boot::key(line)?, line.trim().to_owned()))
         });
-        let mut ceiling = Ceiling::find(root, &steps, &sysctls, &others);
+        // Where there is nothing of ours to write, the old file stays.
+        let at_boot = [&sysctls, &old[0]]
+            .into_iter()
+            .find(|text| !text.is_empty());
+        let at_boot = at_boot.map_or("", String::as_str);
+        let mut ceiling = Ceiling::find(root, &steps, at_boot, &others);
         let limits = limit_lines(&steps, &old[1], &mut ceiling);
         let limits = joined(&limits, &old[1], |line| kept_limit(line, &mut ceiling));
         let tmpfiles = joined(&sysfs_lines(&steps), &old[2], |line| {
