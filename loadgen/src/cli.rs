@@ -372,7 +372,7 @@ pub struct Common {
 
 /// The load that a command line asks for, without the program's name.
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used)] // A test that meets an unexpected error fails by saying so.
 pub fn job(words: &str) -> Job {
     let words = std::iter::once("ringmain-load").chain(words.split_whitespace());
     match Cli::try_parse_from(words).unwrap().verb {

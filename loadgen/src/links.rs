@@ -257,7 +257,7 @@ impl Links {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used)] // A test that meets an unexpected error fails by saying so.
 mod tests {
     use super::*;
     use crate::cli::Mask;

@@ -183,7 +183,7 @@ fn doubts(a: &Report, b: &Report) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used)] // A test that meets an unexpected error fails by saying so.
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};

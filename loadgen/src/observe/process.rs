@@ -177,7 +177,7 @@ fn holds_at(descriptors: &Path, links: &[String]) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used)] // A test that meets an unexpected error fails by saying so.
 mod tests {
     use super::*;
     use std::net::TcpListener;

@@ -363,7 +363,7 @@ fn check_memory(settings: &Settings) -> Result<(), PlanError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used)] // A test that meets an unexpected error fails by saying so.
 mod tests {
     use super::*;
     use crate::cli::job;

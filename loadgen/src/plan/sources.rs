@@ -99,7 +99,7 @@ impl fmt::Display for Sources {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used)] // A test that meets an unexpected error fails by saying so.
 mod tests {
     use super::*;
     use std::collections::HashMap;

@@ -46,7 +46,7 @@ pub fn write<W: Write>(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used)] // A test that meets an unexpected error fails by saying so.
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;

@@ -123,7 +123,7 @@ impl Timeline {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used)] // A test that meets an unexpected error fails by saying so.
 mod tests {
     use super::*;
     use crate::clock::SECOND_NS;

@@ -109,7 +109,7 @@ pub fn doubts(report: &Report, settings: &Settings) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used)] // A test that meets an unexpected error fails by saying so.
 mod tests {
     use ringmain_rt::Backend;
 

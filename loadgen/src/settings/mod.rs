@@ -403,7 +403,7 @@ fn duration(common: &Common, default: f64) -> Result<u64, SettingsError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used)] // A test that meets an unexpected error fails by saying so.
 mod tests {
     use super::*;
     use crate::cli::{Cli, job};
